@@ -1,0 +1,36 @@
+# The commands a developer needs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO ?= cargo
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## Build, start a real PostgreSQL with real data, show the whole story
+	$(CARGO) build --release --locked --quiet -p provado -p provado-agent -p provado-controller
+	. scripts/env && scripts/demo
+
+.PHONY: test
+test: setup ## Every test, against real servers
+	$(CARGO) build --workspace --bins --locked --quiet
+	. scripts/env && $(CARGO) nextest run --workspace --locked
+	. scripts/env && $(CARGO) test --workspace --locked --doc --quiet
+
+.PHONY: lint
+lint: ## Format, clippy, licences, banned and doubled crates
+	scripts/setup lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) deny --log-level error check licenses bans sources
+
+.PHONY: bench
+bench: setup ## The figures of docs/benchmarks.md, measured on this machine
+	. scripts/env && $(CARGO) run --release --locked -p provado-integration-tests --bin bench
+
+.PHONY: setup
+setup: ## Install what is missing for the rest; `make` runs it by itself
+	scripts/setup
