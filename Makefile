@@ -25,7 +25,7 @@ lint: ## Format, clippy, licences, banned and doubled crates
 	scripts/setup lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) deny --log-level error check licenses bans sources
+	$(cargo) deny --locked check licenses bans sources
 
 .PHONY: bench
 bench: setup ## The figures of docs/benchmarks.md, measured on this machine
