@@ -1,0 +1,150 @@
+//! Which entries await data, which had it, and which is being read. It never sees payload.
+
+use std::collections::HashMap;
+
+use crate::cursor::Int;
+use crate::error::ParseError;
+use crate::parser::{BlockKind, Summary};
+use crate::toc::{DumpId, Toc};
+
+/// The bookkeeping of an archive's data blocks against its table of contents.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    toc: Option<Toc>,
+    /// Entry by dump id: its place in the table of contents and whether data is still to come.
+    entries: HashMap<DumpId, Expected>,
+    current: Option<DumpId>,
+    large_object: Option<u32>,
+    data_entry_count: u64,
+    large_object_count: u64,
+    pub(super) payload_byte_count: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    index: usize,
+    data: Data,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    /// The entry has none.
+    Never,
+    Awaited,
+    Seen,
+}
+
+impl Blocks {
+    /// Fails if two entries have one dump id.
+    pub(super) fn new(toc: Toc) -> Result<Self, ParseError> {
+        let mut entries = HashMap::with_capacity(toc.entries.len());
+        for (index, entry) in toc.entries.iter().enumerate() {
+            let data = if entry.had_dumper {
+                Data::Awaited
+            } else {
+                Data::Never
+            };
+            if entries
+                .insert(entry.dump_id, Expected { index, data })
+                .is_some()
+            {
+                let what = format!("two entries with dump id {}", entry.dump_id);
+                return Err(ParseError::malformed(entry.span.start, what));
+            }
+        }
+        Ok(Self {
+            toc: Some(toc),
+            entries,
+            ..Self::default()
+        })
+    }
+
+    pub(super) fn toc(&self) -> Result<&Toc, ParseError> {
+        self.toc.as_ref().ok_or(ParseError::AlreadyFailed)
+    }
+
+    /// A block starts at `offset`; checks it against its entry.
+    pub(super) fn start(
+        &mut self,
+        kind: BlockKind,
+        offset: u64,
+        id: Int,
+    ) -> Result<DumpId, ParseError> {
+        let dump_id = if id.negative { 0 } else { id.magnitude };
+        let toc = self.toc.as_ref().ok_or(ParseError::AlreadyFailed)?;
+        let expected = self.entries.get_mut(&dump_id);
+        let known = expected.and_then(|e| toc.entries.get(e.index).map(|entry| (e, entry)));
+        let Some((expected, entry)) = known else {
+            return Err(ParseError::UnknownDumpId { dump_id, offset });
+        };
+        let name = || entry.display_name();
+        match expected.data {
+            Data::Awaited => expected.data = Data::Seen,
+            Data::Never => {
+                return Err(ParseError::UnexpectedData {
+                    dump_id,
+                    name: name(),
+                    offset,
+                });
+            }
+            Data::Seen => {
+                return Err(ParseError::DuplicateData {
+                    dump_id,
+                    name: name(),
+                    offset,
+                });
+            }
+        }
+        if entry.is_large_objects() != (kind == BlockKind::LargeObjects) {
+            let what = format!(
+                "a data block of the wrong type for {} {}",
+                entry.desc,
+                name()
+            );
+            return Err(ParseError::Malformed { offset, what });
+        }
+        if entry.data_offset.is_some_and(|recorded| recorded != offset) {
+            let what = format!("the data of {} is not where its entry says", name());
+            return Err(ParseError::Malformed { offset, what });
+        }
+        self.current = Some(dump_id);
+        Ok(dump_id)
+    }
+
+    pub(super) fn end(&mut self) -> Result<DumpId, ParseError> {
+        self.data_entry_count += 1;
+        self.current.take().ok_or(ParseError::AlreadyFailed)
+    }
+
+    pub(super) fn large_object_start(&mut self, oid: u32) {
+        self.large_object = Some(oid);
+    }
+
+    /// The large object that ends here; None if it is a table's data that does.
+    pub(super) fn large_object_end(&mut self) -> Option<u32> {
+        let oid = self.large_object.take()?;
+        self.large_object_count += 1;
+        Some(oid)
+    }
+
+    pub(super) fn into_summary(self, byte_count: u64) -> Result<Summary, ParseError> {
+        let toc = self.toc.ok_or(ParseError::AlreadyFailed)?;
+        let awaited = |id: &DumpId| {
+            self.entries
+                .get(id)
+                .is_some_and(|e| e.data == Data::Awaited)
+        };
+        let missing = toc.entries.iter().filter(|entry| awaited(&entry.dump_id));
+        let names: Vec<String> = missing.map(crate::toc::TocEntry::display_name).collect();
+        if !names.is_empty() {
+            return Err(ParseError::MissingData { names });
+        }
+        Ok(Summary {
+            toc,
+            byte_count,
+            payload_byte_count: self.payload_byte_count,
+            data_entry_count: self.data_entry_count,
+            large_object_count: self.large_object_count,
+        })
+    }
+}
