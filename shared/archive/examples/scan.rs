@@ -1,6 +1,10 @@
 //! Reads an archive from standard input, or from the file named first, and tells what it found
 //! and how fast: `pg_dump -Fc -Z0 ... | cargo run --release -p provado-archive --example scan`.
-#![allow(clippy::print_stdout, clippy::allow_attributes)]
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures are what the program is for"
+)]
+#![expect(clippy::disallowed_methods, reason = "a measurement needs the clock")]
 
 use std::error::Error;
 use std::io::Read;
@@ -120,8 +124,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         busy += start.elapsed();
     }
     let summary = parser.finish(&mut scan)?;
-    #[allow(clippy::cast_precision_loss)]
-    let rate = summary.byte_count as f64 / 1e6 / busy.as_secs_f64();
+    let rate = u128::from(summary.byte_count) / busy.as_micros().max(1);
     println!(
         "version {}, {} entries, {} with data, {} large objects, {} rows",
         summary.toc.version,
@@ -131,7 +134,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         scan.row_count,
     );
     println!(
-        "{} bytes, {} of payload in {} segments, {:.3} s, {rate:.0} MB/s",
+        "{} bytes, {} of payload in {} segments, {:.3} s, {rate} MB/s",
         summary.byte_count,
         scan.segment_bytes,
         scan.segment_count,
