@@ -120,3 +120,9 @@ pub(crate) fn decode_int(bytes: &[u8]) -> Option<Int> {
         _ => None,
     }
 }
+
+/// An integer as pg_dump writes it.
+pub(crate) fn encode_int(value: i32) -> [u8; INT_BYTES] {
+    let [a, b, c, d] = value.unsigned_abs().to_le_bytes();
+    [u8::from(value < 0), a, b, c, d]
+}

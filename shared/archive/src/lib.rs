@@ -20,19 +20,27 @@
 
 mod cursor;
 pub mod cut;
+pub mod directory;
 pub mod error;
 pub mod large_object;
 pub mod limits;
 pub mod parser;
 pub mod rows;
 pub mod segment;
+pub mod selection;
 pub mod toc;
+pub mod writer;
 
 pub use cut::{CutPolicy, Cutter};
+pub use directory::{DirectoryFile, DirectoryLayout, FileKind, LayoutError};
 pub use error::ParseError;
 pub use large_object::LargeObjectDigest;
 pub use limits::Limits;
 pub use parser::{ArchiveParser, Probe, Sink, SinkError, Summary, probe};
 pub use rows::{RowError, RowScanner, TableDigest};
 pub use segment::{EntryDigest, SegmentError, SegmentMode, Segmenter};
+pub use selection::{
+    Content, LeftOut, Pattern, PatternError, SelectedEntries, Selection, SelectionError,
+};
 pub use toc::{CopyTarget, DumpId, Section, Toc, TocEntry, Version};
+pub use writer::CustomWriter;

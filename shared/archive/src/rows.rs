@@ -5,7 +5,7 @@
 //! a line of `\.` alone ends the data (PostgreSQL, COPY, "Text Format"). pg_dump ends a table with
 //! that line and blank lines; a server's `COPY ... TO STDOUT` has neither.
 
-use memchr::memchr;
+use memchr::memchr2;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
 use crate::cut::{CutPolicy, Cutter};
@@ -32,6 +32,12 @@ pub enum RowError {
     #[error("the table's data goes on after its terminator, in row {row}")]
     DataAfterTerminator {
         /// Rows before the terminator.
+        row: u64,
+    },
+    /// A byte that COPY's text format never holds: what was taken for rows is something else.
+    #[error("row {row} of the table's data holds a NUL byte, which COPY text never does")]
+    NulByte {
+        /// The row, counted from 1.
         row: u64,
     },
     /// pg_dump's data ended without `\.`: it was cut off.
@@ -133,11 +139,16 @@ impl RowScanner {
             if self.terminated {
                 return self.after_terminator(rest);
             }
-            let Some(end) = memchr(b'\n', rest) else {
+            let Some(end) = memchr2(b'\n', 0, rest) else {
                 self.row_part(rest, at, &mut cut);
                 return Ok(());
             };
-            let row = rest.get(..end).unwrap_or_default();
+            let (row, tail) = rest.split_at(end);
+            if tail.first() != Some(&b'\n') {
+                return Err(RowError::NulByte {
+                    row: self.row_count + 1,
+                });
+            }
             self.row_end(row, at, &mut cut);
             at += end + 1;
         }
