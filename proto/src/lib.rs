@@ -42,3 +42,11 @@ pub mod operator {
         include!(concat!(env!("OUT_DIR"), "/provado.operator.v1.rs"));
     }
 }
+
+/// Stored in repositories: manifests and what they hold.
+pub mod repository {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/provado.repository.v1.rs"));
+    }
+}
