@@ -50,3 +50,11 @@ pub mod repository {
         include!(concat!(env!("OUT_DIR"), "/provado.repository.v1.rs"));
     }
 }
+
+/// Kept in repositories for years: the manifest and the inventory in it.
+pub mod repository {
+    /// Version 1.
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/provado.repository.v1.rs"));
+    }
+}
