@@ -43,14 +43,6 @@ pub mod operator {
     }
 }
 
-/// Stored in repositories: manifests and what they hold.
-pub mod repository {
-    /// Version 1.
-    pub mod v1 {
-        include!(concat!(env!("OUT_DIR"), "/provado.repository.v1.rs"));
-    }
-}
-
 /// Kept in repositories for years: the manifest and the inventory in it.
 pub mod repository {
     /// Version 1.
