@@ -1,4 +1,5 @@
-//! Which crate may know which, and that versions and lints are set once, in the workspace.
+//! Which crate may know which, that versions and lints are set once, in the workspace, and that
+//! every crate from outside is accounted for in docs/dependencies.md.
 
 use toml::{Table, Value};
 
@@ -41,6 +42,8 @@ const EVERYTHING: &[&str] = &[
 /// Where the command may use the agent's and the controller's libraries: the two commands that run
 /// them in one process.
 const CLI_LINKS: &[&str] = &["cli/src/dev", "cli/src/recover"];
+
+const ACCOUNTS: &str = "docs/dependencies.md";
 
 const SECTIONS: &[&str] = &["dependencies", "build-dependencies", "dev-dependencies"];
 
@@ -113,6 +116,34 @@ fn check_cli_links(file: &File) -> Option<Finding> {
     Some(Finding::new(&file.path, line + 1, message))
 }
 
+/// Rows of docs/dependencies.md against the third-party crates of the workspace.
+fn check_accounts(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let text = |path| tree.get(path).map_or("", |file| file.text.as_str());
+    let workspace: Table = text("Cargo.toml").parse().unwrap_or_default();
+    let named = workspace
+        .get("workspace")
+        .and_then(|it| it.get("dependencies"));
+    let named = named.and_then(Value::as_table).cloned().unwrap_or_default();
+    let named: Vec<&str> = named.keys().map(String::as_str).collect();
+    let rows: Vec<&str> = text(ACCOUNTS)
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name)
+        .collect();
+    for name in named.iter().filter(|name| !name.starts_with("provado-")) {
+        if !rows.contains(name) {
+            let message = format!("{name} has no row: say why it is here, and instead of what");
+            findings.push(Finding::new(ACCOUNTS, 0, message));
+        }
+    }
+    for name in rows.iter().filter(|name| !named.contains(name)) {
+        let message = format!("{name} is no longer a dependency: take its row out");
+        findings.push(Finding::new(ACCOUNTS, 0, message));
+    }
+    findings
+}
+
 fn dependencies(table: &Table) -> impl Iterator<Item = (&str, &Value)> {
     let sections = SECTIONS
         .iter()
@@ -132,6 +163,21 @@ fn line_of(file: &File, name: &str) -> usize {
 #[test]
 fn crates_know_only_whom_they_may() {
     assert_none(&check(&Tree::real()));
+}
+
+#[test]
+fn every_crate_from_outside_is_accounted_for() {
+    assert_none(&check_accounts(&Tree::real()));
+}
+
+#[test]
+fn a_crate_without_a_row_and_a_row_without_a_crate_are_found() {
+    let manifest = "[workspace.dependencies]\nprovado-model = { path = \"a\" }\nb = \"1\"\n";
+    let tree = Tree::of(&[
+        ("Cargo.toml", manifest),
+        (ACCOUNTS, "| crate |\n| `c` | why |\n"),
+    ]);
+    assert_found(&check_accounts(&tree), &[(ACCOUNTS, 0), (ACCOUNTS, 0)]);
 }
 
 #[test]
