@@ -4,6 +4,7 @@
 //! random source, each in its one place. It knows no network, no SQL and no cloud.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod audit_chain;
 pub mod error;
 pub mod id;
 pub mod label;

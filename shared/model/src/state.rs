@@ -134,6 +134,15 @@ states! {
         /// Deleted; the row stays.
         Pruned = "pruned",
     }
+    /// Where an incident stands.
+    IncidentState, "incident state" {
+        /// Someone must know of it.
+        Open = "open",
+        /// Someone knows of it.
+        Acknowledged = "acknowledged",
+        /// Its cause is gone.
+        Resolved = "resolved",
+    }
     /// What an operator may do.
     Role, "role" {
         /// Everything.

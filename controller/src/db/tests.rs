@@ -1,0 +1,109 @@
+use super::*;
+use std::collections::BTreeSet;
+
+async fn memory() -> Database {
+    Database::open("sqlite::memory:").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_dropped_leaves_nothing_and_calls_nothing() {
+    const INSERT: Sql = Sql::both("INSERT INTO audit_head (id, sequence, hash) VALUES (1, $1, $2)");
+    const READ: Sql = Sql::both("SELECT sequence, hash FROM audit_head");
+    let database = memory().await;
+    let (sender, receiver) = std::sync::mpsc::channel();
+
+    let mut tx = database.begin().await.unwrap();
+    tx.execute_one(INSERT, &values![1_i64, "a"]).await.unwrap();
+    let dropped = sender.clone();
+    tx.on_commit(move || dropped.send("dropped").unwrap());
+    drop(tx);
+
+    let mut tx = database.begin().await.unwrap();
+    assert!(tx.fetch_optional(READ, &[]).await.unwrap().is_none());
+    tx.execute_one(INSERT, &values![2_i64, "b"]).await.unwrap();
+    tx.on_commit(move || sender.send("kept").unwrap());
+    tx.commit().await.unwrap();
+
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["kept"]);
+    let mut tx = database.read().await.unwrap();
+    let row = tx.fetch_one(READ, &[]).await.unwrap();
+    assert_eq!(row.int("sequence").unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_understood_names_table_column_and_id() {
+    const READ: Sql = Sql::both("SELECT 'x1' AS id, 'sleeping' AS state, -1 AS count FROM run_x");
+    const REAL: Sql = Sql::both("SELECT 'x1' AS id, 'sleeping' AS state, -1 AS count");
+    let database = memory().await;
+    let mut tx = database.begin().await.unwrap();
+    let row = tx.fetch_one(REAL, &[]).await.unwrap();
+    let error = row
+        .parse::<provado_model::state::RunState>("state")
+        .unwrap_err();
+    assert_eq!(
+        error.detail.unwrap(),
+        "column state of ? row x1 cannot be understood: `sleeping` is not a run state"
+    );
+    assert!(row.size("count").is_err() && row.flag("count").is_err());
+    assert!(row.int("missing").is_err());
+    assert_eq!(READ.table(), "run_x");
+}
+
+#[tokio::test]
+async fn a_second_controller_on_the_same_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("controller.db");
+    let url = format!("sqlite://{}", path.display());
+    let first = Database::open(&url).await.unwrap();
+    let error = Database::open(&url).await.unwrap_err();
+    assert_eq!(error.reason, Reason::ServiceUnavailable);
+    assert!(
+        error.message.contains("another controller is using"),
+        "{error}"
+    );
+    first.close().await;
+    drop(first);
+    // Migrations that were applied are not applied again.
+    Database::open(&url).await.unwrap();
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_reader_of_a_file_cannot_write() {
+    const INSERT: Sql = Sql::both("INSERT INTO audit_head (id, sequence, hash) VALUES (1, 1, '')");
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/c.db", directory.path().display());
+    let database = Database::open(&url).await.unwrap();
+    let mut tx = database.read().await.unwrap();
+    assert!(tx.execute(INSERT, &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn an_address_of_another_form_is_refused_without_showing_it() {
+    for url in ["mysql://a:secret@b/c", "postgres://a:secret@b:port/c", ""] {
+        let error = Database::open(url).await.unwrap_err();
+        assert_eq!(error.reason, Reason::InvalidArgument);
+        assert!(!error.chain().contains("secret"), "{}", error.chain());
+    }
+}
+
+#[test]
+fn every_migration_file_is_in_the_program_and_on_both_engines() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let known: BTreeSet<String> = migrate::MIGRATIONS
+        .iter()
+        .map(|(number, name, ..)| {
+            assert!(name.starts_with(&format!("{number:04}_")), "{name}");
+            format!("{name}.sql")
+        })
+        .collect();
+    for engine in ["sqlite", "postgres"] {
+        let files: BTreeSet<String> = std::fs::read_dir(root.join(engine))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(files, known, "{engine}");
+    }
+}
