@@ -3,17 +3,26 @@
 use prost::Message as _;
 use std::path::{Path, PathBuf};
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells a build script its place so")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script its place so"
+)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=provado");
     let mut files = Vec::new();
     collect(Path::new("provado"), &mut files)?;
     files.sort();
     let mut compiler = protox::Compiler::new(["."])?;
-    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(&files)?;
     let descriptors = compiler.file_descriptor_set();
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("provado.binpb"), compiler.encode_file_descriptor_set())?;
+    std::fs::write(
+        out.join("provado.binpb"),
+        compiler.encode_file_descriptor_set(),
+    )?;
     let descriptors =
         prost_types::FileDescriptorSet::decode(descriptors.encode_to_vec().as_slice())?;
     tonic_prost_build::configure()
@@ -29,7 +38,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             files.push(path);
         }
     }
