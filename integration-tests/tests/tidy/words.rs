@@ -21,9 +21,14 @@ const BANNED: &[Banned] = &[
     banned("client", "agent", &["client_encoding"]),
     banned("cluster", "instance", &[]),
     banned("stanza", "instance", &[]),
-    // What a job acts on: `RepositoryTarget`.
-    banned("target", "instance", &["*Target"]),
-    banned("storage", "repository", &[]),
+    // What a job acts on (`RepositoryTarget`); what a symbolic link, a column's statistics have.
+    banned(
+        "target",
+        "instance",
+        &["*Target", "link_target", "statistics_target"],
+    ),
+    // PostgreSQL's name for how a column is kept.
+    banned("storage", "repository", &["storage"]),
     banned("destination", "repository", &[]),
     banned("vault", "repository", &[]),
     banned("driver", "backend", &[]),
@@ -48,13 +53,20 @@ const BANNED: &[Banned] = &[
         &["generation", "*certificate_generation"],
     ),
     banned("lock", "lease", &["*lock_wait*"]),
-    banned("result", "outcome", &[]),
+    // How an attempt or a call ended, within its outcome or its audit event.
+    banned(
+        "result",
+        "outcome",
+        &["result", "AttemptResult", "ATTEMPT_RESULT_*"],
+    ),
     // PostgreSQL's own.
     banned("snapshot", "backup", &["snapshot_time"]),
-    banned("dump", "backup", &[]),
+    // pg_dump's own number of an entry.
+    banned("dump", "backup", &["dump_id"]),
     banned("chunk", "segment", &[]),
     banned("blob", "pack", &[]),
-    banned("index", "manifest", &[]),
+    // PostgreSQL's indexes; a position in a list.
+    banned("index", "manifest", &["Index*", "index_name*", "*_index"]),
     banned("scrub", "check", &[]),
     banned("verify", "check", &["verify", "Verify*"]),
     banned("pin", "hold", &[]),
@@ -225,7 +237,7 @@ fn a_second_word_for_a_thing_is_found_in_protobuf_sql_and_the_command_line() {
         "// a node\nmessage WorkerNode {\n  string repo_id = 1;\n  int32 retry_count = 2;\n}";
     let cli = concat!(
         "#[derive(Debug, clap::Args)]\n#[command(a)]\npub struct A {\n  /// a job\n",
-        "  #[arg(long)]\n  pub storage: u8,\n  jobs: u8,\n}\nfn f() {\n  let gc = 1;\n}\n",
+        "  #[arg(long)]\n  pub destination: u8,\n  jobs: u8,\n}\nfn f() {\n  let gc = 1;\n}\n",
         "#[derive(Subcommand)]\nenum B {\n  Purge(P),\n  Run { blob: u8 },\n}\n",
     );
     let sql = concat!(
