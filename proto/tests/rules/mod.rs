@@ -6,10 +6,10 @@ use prost_reflect::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-pub type Complaint = String;
-pub type Rule = fn(&Schema) -> Vec<Complaint>;
+pub(crate) type Complaint = String;
+pub(crate) type Rule = fn(&Schema) -> Vec<Complaint>;
 
-pub const ALL: &[(&str, Rule)] = &[
+pub(crate) const ALL: &[(&str, Rule)] = &[
     ("packages", packages),
     ("cases", cases),
     ("enums", enums),
@@ -24,12 +24,12 @@ pub const ALL: &[(&str, Rule)] = &[
 ];
 
 /// Our own files of a descriptor pool.
-pub struct Schema {
+pub(crate) struct Schema {
     pool: DescriptorPool,
 }
 
 impl Schema {
-    pub fn new(pool: DescriptorPool) -> Self {
+    pub(crate) fn new(pool: DescriptorPool) -> Self {
         Self { pool }
     }
 
@@ -85,7 +85,7 @@ fn upper_snake(pascal_name: &str) -> String {
     out
 }
 
-pub fn packages(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn packages(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     for file in schema.files() {
         let folder = file
@@ -132,7 +132,7 @@ pub fn packages(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn cases(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn cases(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     for message in schema.messages() {
         if !pascal(message.name()) {
@@ -157,7 +157,7 @@ pub fn cases(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn enums(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn enums(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     for enumeration in schema.enums() {
         let prefix = format!("{}_", upper_snake(enumeration.name()));
@@ -179,7 +179,7 @@ pub fn enums(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn rpcs(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn rpcs(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     let mut used = BTreeSet::new();
     for service in schema.services() {
@@ -220,7 +220,7 @@ fn comment_at(file: &FileDescriptor, path: &[i32]) -> Option<String> {
     leading_comments(file).remove(path)
 }
 
-pub fn comments(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn comments(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     for file in schema.files() {
         let comments = leading_comments(&file);
@@ -257,7 +257,7 @@ pub fn comments(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn reasons(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn reasons(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     let known: BTreeSet<&str> = provado_model::Reason::ALL
         .iter()
@@ -282,7 +282,7 @@ pub fn reasons(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn paging(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn paging(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     for method in schema
         .methods()
@@ -313,7 +313,7 @@ pub fn paging(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn request_ids(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn request_ids(schema: &Schema) -> Vec<Complaint> {
     const READS: &[&str] = &[
         "Get", "List", "Watch", "Stream", "Verify", "Session", "Sync",
     ];
@@ -327,7 +327,7 @@ pub fn request_ids(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn units(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn units(schema: &Schema) -> Vec<Complaint> {
     let mut out = Vec::new();
     for message in schema.messages() {
         for field in message.fields() {
@@ -355,7 +355,7 @@ pub fn units(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn bytes_fields(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn bytes_fields(schema: &Schema) -> Vec<Complaint> {
     const ENDINGS: &[&str] = &[
         "sha256",
         "signature",
@@ -382,7 +382,7 @@ pub fn bytes_fields(schema: &Schema) -> Vec<Complaint> {
     out
 }
 
-pub fn words(schema: &Schema) -> Vec<Complaint> {
+pub(crate) fn words(schema: &Schema) -> Vec<Complaint> {
     const BANNED: &[&str] = &[
         "estate",
         "node",
