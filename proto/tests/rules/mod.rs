@@ -100,9 +100,9 @@ pub(crate) fn packages(schema: &Schema) -> Vec<Complaint> {
             ));
         }
         let version = package.rsplit('.').next().unwrap_or("");
-        if !version
+        if version
             .strip_prefix('v')
-            .is_some_and(|n| n.parse::<u32>().is_ok())
+            .is_none_or(|n| n.parse::<u32>().is_err())
         {
             out.push(format!(
                 "{}: package `{package}` has no version",
@@ -299,10 +299,10 @@ pub(crate) fn paging(schema: &Schema) -> Vec<Complaint> {
                 }
             }
         }
-        if !method
+        if method
             .output()
             .get_field(1)
-            .is_some_and(|f| f.cardinality() == Cardinality::Repeated)
+            .is_none_or(|f| f.cardinality() != Cardinality::Repeated)
         {
             out.push(format!(
                 "{}: results must be field 1",
