@@ -6,6 +6,7 @@ use provado_model::error::Reason;
 use crate::tree::{Finding, Tree, assert_found, assert_none};
 
 const FOLDER: &str = "docs/errors/";
+const LIST: &str = "docs/errors/README.md";
 const HEADINGS: &[&str] = &["## What happened", "## What is at risk", "## What to do"];
 
 /// A sentence is longer than this; a heading over nothing is not a page.
@@ -19,6 +20,17 @@ fn check(tree: &Tree, reasons: &[&str]) -> Vec<Finding> {
             None => findings.push(Finding::new(&path, 0, "no page for this reason: write it")),
             Some(file) => check_page(&path, reason, &file.text, &mut findings),
         }
+    }
+    let list = tree.get(LIST).map_or("", |file| file.text.as_str());
+    for reason in reasons
+        .iter()
+        .filter(|reason| !list.contains(&format!("]({reason}.md)")))
+    {
+        findings.push(Finding::new(
+            LIST,
+            0,
+            format!("{reason} is not in the list"),
+        ));
     }
     for file in tree.under(FOLDER, "md") {
         let name = file.path.trim_start_matches(FOLDER).trim_end_matches(".md");
@@ -71,7 +83,10 @@ fn missing_empty_and_left_over_pages_are_found() {
     };
     let hollow = page("HOLLOW").replace("Nothing that is stored.", "");
     let tree = Tree::of(&[
-        ("docs/errors/README.md", "a list"),
+        (
+            LIST,
+            "[GOOD](GOOD.md) [HOLLOW](HOLLOW.md) [MISSING](MISSING.md)",
+        ),
         ("docs/errors/GOOD.md", &page("GOOD")),
         ("docs/errors/HOLLOW.md", &hollow),
         ("docs/errors/NAMED.md", &page("OTHER")),
@@ -83,6 +98,7 @@ fn missing_empty_and_left_over_pages_are_found() {
             ("docs/errors/HOLLOW.md", 0),
             ("docs/errors/NAMED.md", 1),
             ("docs/errors/MISSING.md", 0),
+            (LIST, 0),
             ("docs/errors/LEFT.md", 0),
         ],
     );
