@@ -84,6 +84,14 @@ pub enum ParseError {
         /// Where the block starts.
         offset: u64,
     },
+    /// Contents of a large object that the archive does not declare, or for the second time.
+    #[error("byte {offset} starts large object {oid}, which is not declared or was there before")]
+    UnexpectedLargeObject {
+        /// The large object.
+        oid: u32,
+        /// Where, shortly behind its OID.
+        offset: u64,
+    },
     /// The stream ended in the middle of something.
     #[error("the archive ends after {offset} bytes, in the middle of {within}")]
     Truncated {
@@ -93,9 +101,9 @@ pub enum ParseError {
         within: &'static str,
     },
     /// The stream ended cleanly, but entries that should have data had none.
-    #[error("the archive has no data for {}", names.join(", "))]
+    #[error("the archive has no data for {}", some_of(names))]
     MissingData {
-        /// The entries, as `schema.table` where there is a schema.
+        /// The entries, as `schema.table` where there is a schema, and `large object <oid>`.
         names: Vec<String>,
     },
     /// The receiver of the parsed pieces failed.
@@ -112,5 +120,16 @@ impl ParseError {
             offset: offset as u64,
             what: what.into(),
         }
+    }
+}
+
+/// Names told in a message at most.
+const NAMES_TOLD_MAX: usize = 20;
+
+fn some_of(names: &[String]) -> String {
+    let told = names.get(..NAMES_TOLD_MAX).unwrap_or(names);
+    match names.len() - told.len() {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
     }
 }

@@ -2,6 +2,7 @@
 //! [`Sink`] what they mean. It never reads ahead, never copies payload and keeps nothing of it.
 
 mod blocks;
+mod large_objects;
 
 use crate::cursor::{INT_BYTES, Int, decode_int};
 use crate::error::ParseError;
@@ -309,7 +310,7 @@ impl ArchiveParser {
             sink.entry_end(dump_id).map_err(ParseError::Sink)?;
             return Ok(State::BlockType);
         }
-        self.blocks.large_object_start(oid);
+        self.blocks.large_object_start(oid, self.offset)?;
         sink.large_object_start(oid).map_err(ParseError::Sink)?;
         Ok(State::ChunkLength)
     }

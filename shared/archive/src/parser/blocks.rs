@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::cursor::Int;
 use crate::error::ParseError;
+use crate::parser::large_objects::LargeObjects;
 use crate::parser::{BlockKind, Summary};
 use crate::toc::{DumpId, Toc};
 
@@ -15,6 +16,7 @@ pub(super) struct Blocks {
     entries: HashMap<DumpId, Expected>,
     current: Option<DumpId>,
     large_object: Option<u32>,
+    large_objects: LargeObjects,
     data_entry_count: u64,
     large_object_count: u64,
     pub(super) payload_byte_count: u64,
@@ -52,9 +54,11 @@ impl Blocks {
                 return Err(ParseError::malformed(entry.span.start, what));
             }
         }
+        let large_objects = LargeObjects::new(&toc);
         Ok(Self {
             toc: Some(toc),
             entries,
+            large_objects,
             ..Self::default()
         })
     }
@@ -116,8 +120,13 @@ impl Blocks {
         self.current.take().ok_or(ParseError::AlreadyFailed)
     }
 
-    pub(super) fn large_object_start(&mut self, oid: u32) {
+    /// The contents of a large object start at `offset`; fails unless they are still to come.
+    pub(super) fn large_object_start(&mut self, oid: u32, offset: u64) -> Result<(), ParseError> {
+        if !self.large_objects.take(oid) {
+            return Err(ParseError::UnexpectedLargeObject { oid, offset });
+        }
         self.large_object = Some(oid);
+        Ok(())
     }
 
     /// The large object that ends here; None if it is a table's data that does.
@@ -135,7 +144,8 @@ impl Blocks {
                 .is_some_and(|e| e.data == Data::Awaited)
         };
         let missing = toc.entries.iter().filter(|entry| awaited(&entry.dump_id));
-        let names: Vec<String> = missing.map(crate::toc::TocEntry::display_name).collect();
+        let names = missing.map(crate::toc::TocEntry::display_name);
+        let names: Vec<String> = names.chain(self.large_objects.missing()).collect();
         if !names.is_empty() {
             return Err(ParseError::MissingData { names });
         }
