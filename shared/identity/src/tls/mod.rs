@@ -133,3 +133,28 @@ fn root_store(roots: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, T
 fn failed(action: &'static str) -> impl FnOnce(rustls::Error) -> TlsError {
     move |source| TlsError::Rustls { action, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provado_model::time::ManualClock;
+    use rustls::ProtocolVersion;
+
+    #[test]
+    fn the_provider_is_aws_lc_and_knows_tls_1_3_only() {
+        let provider = provider();
+        assert_eq!(format!("{:?}", provider.key_provider), "AwsLcRs");
+        for suite in &provider.cipher_suites {
+            assert_eq!(suite.version().version, ProtocolVersion::TLSv1_3);
+        }
+        assert!(CryptoProvider::get_default().is_none());
+    }
+
+    #[test]
+    fn a_clock_before_1970_gives_no_time() {
+        let time = |second| ClockTime(Arc::new(ManualClock::at_second(second))).current_time();
+        assert_eq!(time(-1), None);
+        let hundred = UnixTime::since_unix_epoch(Duration::from_secs(100));
+        assert_eq!(time(100), Some(hundred));
+    }
+}

@@ -49,6 +49,27 @@ pub enum Refusal {
     BadAuthority,
 }
 
+impl Refusal {
+    /// The refusal at the root of a failed connection, however deep it lies: rustls shows it in
+    /// its debugging form only, and whoever reads the message needs the sentence.
+    pub fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(Error::InvalidCertificate(CertificateError::Other(other))) =
+                error.downcast_ref::<Error>()
+            {
+                return other.0.downcast_ref::<Self>();
+            }
+            // An I/O error that wraps another hides it from `source` and shows it here.
+            next = match error.downcast_ref::<std::io::Error>() {
+                Some(wrapper) => wrapper.get_ref().map(|inner| inner as _),
+                None => error.source(),
+            };
+        }
+        None
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         CertificateError::Other(OtherError(Arc::new(refusal))).into()
