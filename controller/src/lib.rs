@@ -5,3 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod db;
+pub mod events;
+pub mod lifecycle;
+pub mod supervisor;

@@ -44,3 +44,6 @@ CREATE TABLE run_log (
     message TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (run_id, attempt_number, sequence)
 );
+
+INSERT INTO audit_head (id, sequence, hash)
+VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');

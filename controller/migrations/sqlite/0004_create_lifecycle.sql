@@ -38,6 +38,10 @@ CREATE TABLE run (
 
 CREATE INDEX run_by_parent ON run (parent_run_id) WHERE parent_run_id IS NOT NULL;
 CREATE INDEX run_by_backup ON run (backup_id) WHERE backup_id IS NOT NULL;
+-- Newest first; ids made from requests do not sort by time, so the time leads.
+CREATE INDEX run_by_time ON run (request_time, id);
+CREATE INDEX run_deadline ON run (deadline_time)
+    WHERE deadline_time IS NOT NULL AND state IN ('requested', 'queued', 'dispatched', 'running');
 CREATE INDEX run_requested ON run (id) WHERE state = 'requested';
 CREATE INDEX run_queued ON run (priority, id) WHERE state = 'queued';
 CREATE INDEX run_live ON run (agent_id, id) WHERE state IN ('dispatched', 'running');
@@ -122,8 +126,9 @@ CREATE TABLE backup (
     summary_json TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX backup_by_database ON backup (instance_id, database_name, id);
-CREATE INDEX backup_by_repository ON backup (repository_id, id);
+CREATE INDEX backup_by_time ON backup (create_time, id);
+CREATE INDEX backup_by_database ON backup (instance_id, database_name, create_time, id);
+CREATE INDEX backup_by_repository ON backup (repository_id, create_time, id);
 CREATE INDEX backup_by_run ON backup (run_id);
 
 CREATE TABLE controller_state (

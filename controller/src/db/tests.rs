@@ -7,8 +7,10 @@ async fn memory() -> Database {
 
 #[tokio::test]
 async fn a_transaction_that_is_dropped_leaves_nothing_and_calls_nothing() {
-    const INSERT: Sql = Sql::both("INSERT INTO audit_head (id, sequence, hash) VALUES (1, $1, $2)");
-    const READ: Sql = Sql::both("SELECT sequence, hash FROM audit_head");
+    const INSERT: Sql = Sql::both(
+        "INSERT INTO audit_checkpoint (sequence, epoch, hash, checkpoint_time, note) VALUES ($1, 1, $2, 0, '')",
+    );
+    const READ: Sql = Sql::both("SELECT sequence, hash FROM audit_checkpoint");
     let database = memory().await;
     let (sender, receiver) = std::sync::mpsc::channel();
 
@@ -72,7 +74,7 @@ async fn a_second_controller_on_the_same_file_is_refused() {
 
 #[tokio::test]
 async fn a_reader_of_a_file_cannot_write() {
-    const INSERT: Sql = Sql::both("INSERT INTO audit_head (id, sequence, hash) VALUES (1, 1, '')");
+    const INSERT: Sql = Sql::both("DELETE FROM audit_checkpoint");
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/c.db", directory.path().display());
     let database = Database::open(&url).await.unwrap();

@@ -1,0 +1,16 @@
+//! Backups: what can be restored, how far it was verified, and whether it is kept.
+//!
+//! A row comes from one successful run, or from a manifest that agents still have when the
+//! controller's database was lost. It is never deleted, also when the backup is.
+
+pub mod machine;
+mod model;
+mod store;
+
+pub use machine::{CheckStep, KeepStep};
+pub use model::{Backup, BackupFilter, Keep, NewBackup, Selection};
+pub use provado_model::state::{BackupCheck, BackupKeep};
+pub use store::{
+    HOT, STATEMENTS, backup_check_apply, backup_countersign, backup_get, backup_insert,
+    backup_keep_apply, backup_latest, backup_list, backup_resolve,
+};
