@@ -197,7 +197,7 @@ impl ArchiveParser {
             }
             TocProgress::Complete { toc, consumed } => {
                 self.offset = toc.raw.len() as u64;
-                self.blocks = blocks::Blocks::new(*toc)?;
+                self.blocks = blocks::Blocks::new(*toc);
                 sink.toc(self.blocks.toc()?).map_err(ParseError::Sink)?;
                 let rest = bytes.get(consumed..).unwrap_or_default();
                 self.feed_blocks(State::BlockType, rest, sink)

@@ -4,8 +4,6 @@
 
 mod closure;
 mod pattern;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashSet;
 use std::fmt::Write;

@@ -4,6 +4,11 @@
 mod copy;
 mod parse;
 
+use std::collections::HashMap;
+
+use crate::error::ParseError;
+use crate::limits::Limits;
+
 pub use copy::CopyTarget;
 pub(crate) use parse::{MAGIC, TocParser, TocProgress};
 
@@ -101,6 +106,8 @@ pub struct Toc {
     pub entries: Vec<TocEntry>,
     /// The exact bytes of header and table of contents.
     pub raw: Vec<u8>,
+    /// Place in `entries` by dump id.
+    pub(crate) index: HashMap<DumpId, usize>,
     /// Where in `raw` the count of entries stands; the header ends there.
     pub(crate) header_bytes: usize,
 }
@@ -187,8 +194,26 @@ impl TocEntry {
 }
 
 impl Toc {
-    /// The entry with this id. Linear; build a map for more than a few look-ups.
+    /// Parses header and table of contents from exactly the bytes that [`Toc::raw`] held. Fails if
+    /// they are damaged, cut off, or followed by anything.
+    pub fn from_raw(raw: &[u8], limits: Limits) -> Result<Self, ParseError> {
+        match TocParser::new(limits).feed(raw)? {
+            TocProgress::Complete { toc, consumed } if consumed == raw.len() => Ok(*toc),
+            TocProgress::Complete { consumed, .. } => Err(ParseError::malformed(
+                consumed,
+                "more than a table of contents",
+            )),
+            TocProgress::Incomplete => {
+                let (offset, within) = (raw.len() as u64, "its table of contents");
+                Err(ParseError::Truncated { offset, within })
+            }
+        }
+    }
+
+    /// The entry with this id.
     pub fn entry(&self, dump_id: DumpId) -> Option<&TocEntry> {
-        self.entries.iter().find(|entry| entry.dump_id == dump_id)
+        self.index
+            .get(&dump_id)
+            .and_then(|index| self.entries.get(*index))
     }
 }

@@ -1,7 +1,5 @@
 //! Which entries await data, which had it, and which is being read. It never sees payload.
 
-use std::collections::HashMap;
-
 use crate::cursor::Int;
 use crate::error::ParseError;
 use crate::parser::large_objects::LargeObjects;
@@ -12,20 +10,14 @@ use crate::toc::{DumpId, Toc};
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     toc: Option<Toc>,
-    /// Entry by dump id: its place in the table of contents and whether data is still to come.
-    entries: HashMap<DumpId, Expected>,
+    /// Whether data is still to come, for each entry of the table of contents.
+    data: Vec<Data>,
     current: Option<DumpId>,
     large_object: Option<u32>,
     large_objects: LargeObjects,
     data_entry_count: u64,
     large_object_count: u64,
     pub(super) payload_byte_count: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Expected {
-    index: usize,
-    data: Data,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,30 +29,26 @@ enum Data {
 }
 
 impl Blocks {
-    /// Fails if two entries have one dump id.
-    pub(super) fn new(toc: Toc) -> Result<Self, ParseError> {
-        let mut entries = HashMap::with_capacity(toc.entries.len());
-        for (index, entry) in toc.entries.iter().enumerate() {
-            let data = if entry.had_dumper {
+    pub(super) fn new(toc: Toc) -> Self {
+        let data = |had_dumper: bool| {
+            if had_dumper {
                 Data::Awaited
             } else {
                 Data::Never
-            };
-            if entries
-                .insert(entry.dump_id, Expected { index, data })
-                .is_some()
-            {
-                let what = format!("two entries with dump id {}", entry.dump_id);
-                return Err(ParseError::malformed(entry.span.start, what));
             }
-        }
+        };
+        let data = toc
+            .entries
+            .iter()
+            .map(|entry| data(entry.had_dumper))
+            .collect();
         let large_objects = LargeObjects::new(&toc);
-        Ok(Self {
+        Self {
             toc: Some(toc),
-            entries,
+            data,
             large_objects,
             ..Self::default()
-        })
+        }
     }
 
     pub(super) fn toc(&self) -> Result<&Toc, ParseError> {
@@ -76,14 +64,14 @@ impl Blocks {
     ) -> Result<DumpId, ParseError> {
         let dump_id = if id.negative { 0 } else { id.magnitude };
         let toc = self.toc.as_ref().ok_or(ParseError::AlreadyFailed)?;
-        let expected = self.entries.get_mut(&dump_id);
-        let known = expected.and_then(|e| toc.entries.get(e.index).map(|entry| (e, entry)));
-        let Some((expected, entry)) = known else {
+        let index = toc.index.get(&dump_id).copied();
+        let data = index.and_then(|index| self.data.get_mut(index));
+        let (Some(data), Some(entry)) = (data, toc.entry(dump_id)) else {
             return Err(ParseError::UnknownDumpId { dump_id, offset });
         };
         let name = || entry.display_name();
-        match expected.data {
-            Data::Awaited => expected.data = Data::Seen,
+        match data {
+            Data::Awaited => *data = Data::Seen,
             Data::Never => {
                 return Err(ParseError::UnexpectedData {
                     dump_id,
@@ -138,13 +126,9 @@ impl Blocks {
 
     pub(super) fn into_summary(self, byte_count: u64) -> Result<Summary, ParseError> {
         let toc = self.toc.ok_or(ParseError::AlreadyFailed)?;
-        let awaited = |id: &DumpId| {
-            self.entries
-                .get(id)
-                .is_some_and(|e| e.data == Data::Awaited)
-        };
-        let missing = toc.entries.iter().filter(|entry| awaited(&entry.dump_id));
-        let names = missing.map(crate::toc::TocEntry::display_name);
+        let entries = toc.entries.iter().zip(&self.data);
+        let missing = entries.filter(|(_, data)| **data == Data::Awaited);
+        let names = missing.map(|(entry, _)| entry.display_name());
         let names: Vec<String> = names.chain(self.large_objects.missing()).collect();
         if !names.is_empty() {
             return Err(ParseError::MissingData { names });

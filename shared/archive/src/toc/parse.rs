@@ -1,6 +1,8 @@
 //! Reads header and table of contents from a growing buffer, entry by entry, so that every byte is
 //! looked at about once however the stream was sliced.
 
+use std::collections::HashMap;
+
 use crate::cursor::{Cursor, ReadError};
 use crate::error::ParseError;
 use crate::limits::Limits;
@@ -64,6 +66,7 @@ impl TocParser {
             }
             match self.parse_available() {
                 Ok(toc) => {
+                    self.check_size(toc.raw.len())?;
                     let surplus = before + bite.len() - toc.raw.len();
                     return Ok(TocProgress::Complete {
                         toc,
@@ -103,7 +106,7 @@ impl TocParser {
         while toc.entries.len() < count {
             let version = toc.version;
             match parse_entry(&mut cursor, version, self.limits) {
-                Ok(entry) => toc.entries.push(entry),
+                Ok(entry) => add(&mut toc, entry)?,
                 Err(error) => {
                     self.header = Some((toc, count));
                     return Err(error);
@@ -116,6 +119,15 @@ impl TocParser {
         toc.raw = raw;
         Ok(toc)
     }
+}
+
+fn add(toc: &mut Toc, entry: TocEntry) -> Result<(), ParseError> {
+    if toc.index.insert(entry.dump_id, toc.entries.len()).is_some() {
+        let what = format!("a second entry with dump id {}", entry.dump_id);
+        return Err(ParseError::malformed(entry.span.start, what));
+    }
+    toc.entries.push(entry);
+    Ok(())
 }
 
 fn parse_header(cursor: &mut Cursor, limits: Limits) -> Result<(Box<Toc>, usize), ReadError> {
@@ -161,6 +173,7 @@ fn parse_header(cursor: &mut Cursor, limits: Limits) -> Result<(Box<Toc>, usize)
         dump_version,
         entries: Vec::new(),
         raw: Vec::new(),
+        index: HashMap::new(),
         header_bytes,
     };
     Ok((Box::new(toc), count))

@@ -3,6 +3,7 @@
 
 mod collect;
 mod corpus;
+mod damage;
 mod properties;
 mod server;
 mod servers;

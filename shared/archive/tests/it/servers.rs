@@ -30,6 +30,32 @@ fn postgres_18_round_trip() {
     check_major(18, 16);
 }
 
+/// PostgreSQL 17 and later put at most a thousand large objects in one entry; a row may be large.
+#[test]
+fn postgres_18_many_large_objects_and_a_large_row() {
+    let server = Server::start(18);
+    let scratch = tempfile::tempdir().unwrap();
+    server.create_database("source");
+    let fill = "SELECT lo_from_bytea(100000 + i, convert_to(repeat('x', i), 'UTF8')) \
+        FROM generate_series(1, 2500) AS i; \
+        CREATE ROLE other; ALTER LARGE OBJECT 100007 OWNER TO other; \
+        CREATE SCHEMA app; CREATE TABLE app.large (id integer, line text); \
+        INSERT INTO app.large VALUES (1, repeat('0123456789', 2000000)), (2, 'small');";
+    server.query("source", fill);
+    let (archive, summary) = parse(&server.dump("source", &["-Fc", "-Z0"])).unwrap();
+    assert_eq!(summary.large_object_count, 2500);
+    assert!(archive.large_objects.len() > 3, "there are several lists");
+    let content = archive.tables.values().next().unwrap();
+    assert!(matches!(content.digest, EntryDigest::Rows(digest) if digest.row_count == 2));
+    assert!(content.segments.iter().all(|segment| segment.len() < 1100));
+
+    let directory = write_directory(&scratch.path().join("directory"), &archive);
+    server.restore("from_directory", &directory, &["-Fd", "-j2"]);
+    let sum = "SELECT count(*), sum(length(lo_get(oid))) FROM pg_largeobject_metadata";
+    assert_eq!(server.query_text("from_directory", sum), "2500|3126250");
+    check_table(&server, "from_directory", &archive, "large");
+}
+
 fn check_major(major: u32, minor: u8) {
     let server = Server::start(major);
     let scratch = tempfile::tempdir().unwrap();
