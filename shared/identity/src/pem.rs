@@ -82,6 +82,11 @@ pub fn encode_certificates<'a>(
     text
 }
 
+/// A PKCS#10 request as PEM text (RFC 7468 section 7).
+pub fn encode_request(der: &[u8]) -> String {
+    encode("CERTIFICATE REQUEST", der).to_string()
+}
+
 /// One block of PEM text with the given label; wiped from memory when dropped.
 pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     let body = Zeroizing::new(STANDARD.encode(der));
