@@ -1,0 +1,111 @@
+//! What every command has at hand: format, clock, entropy, the connection when it is needed.
+
+use crate::connect;
+use crate::error::Result;
+use crate::output::Format;
+use crate::profile::Profile;
+use jiff::Timestamp;
+use provado_model::id::RequestId;
+use provado_model::random::{Entropy, OsEntropy};
+use provado_model::time::{Clock, SystemClock};
+use provado_proto::operator::v1::access_service_client::AccessServiceClient;
+use provado_proto::operator::v1::audit_service_client::AuditServiceClient;
+use provado_proto::operator::v1::backup_service_client::BackupServiceClient;
+use provado_proto::operator::v1::fleet_service_client::FleetServiceClient;
+use provado_proto::operator::v1::proof_service_client::ProofServiceClient;
+use provado_proto::operator::v1::repository_service_client::RepositoryServiceClient;
+use provado_proto::operator::v1::run_service_client::RunServiceClient;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tonic::Request;
+use tonic::transport::Channel;
+
+/// Deadline of every unary call.
+const CALL_SECONDS: u64 = 30;
+
+/// What every command has at hand.
+pub(crate) struct Context {
+    /// How results are printed.
+    pub(crate) format: Format,
+    /// Which profile was asked for.
+    pub(crate) profile: Option<PathBuf>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub(crate) entropy: Arc<dyn Entropy>,
+    channel: OnceCell<Channel>,
+}
+
+macro_rules! clients {
+    ($($(#[$doc:meta])* $name:ident: $client:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) async fn $name(&self) -> Result<$client<Channel>> {
+            Ok($client::new(self.channel().await?)
+                .max_decoding_message_size(provado_model::limits::MESSAGE_BYTES_MAX))
+        }
+    )*};
+}
+
+impl Context {
+    /// A context that connects when a command first needs it.
+    pub(crate) fn new(format: Format, profile: Option<PathBuf>) -> Self {
+        Self {
+            format,
+            profile,
+            clock: SystemClock::shared(),
+            entropy: OsEntropy::shared(),
+            channel: OnceCell::new(),
+        }
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether results go out as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// A new request id: the same for every repeat of one command's call.
+    pub(crate) fn request_id(&self) -> String {
+        RequestId::new(&*self.clock, &*self.entropy).to_string()
+    }
+
+    async fn channel(&self) -> Result<Channel> {
+        self.channel
+            .get_or_try_init(|| async {
+                let profile = Profile::load(self.profile.as_deref())?;
+                connect::connect(&profile, Arc::clone(&self.clock)).await
+            })
+            .await
+            .cloned()
+    }
+
+    clients! {
+        /// Callers and join tokens.
+        access: AccessServiceClient;
+        /// The audit chain.
+        audit: AuditServiceClient;
+        /// The catalogue.
+        backups: BackupServiceClient;
+        /// Agents and instances.
+        fleet: FleetServiceClient;
+        /// Proofs.
+        proofs: ProofServiceClient;
+        /// Repositories.
+        repositories: RepositoryServiceClient;
+        /// Runs.
+        runs: RunServiceClient;
+    }
+}
+
+/// A request with the deadline that every unary call has.
+pub(crate) fn unary<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(Duration::from_secs(CALL_SECONDS));
+    request
+}

@@ -1,0 +1,209 @@
+//! How a run ended, in a few lines, and the exit code that goes with it.
+
+use crate::context::Context;
+use crate::error::{Exit, Result};
+use crate::output::{self, human};
+use provado_proto::operator::v1::{Run, RunKind, RunOutcome, RunState};
+
+/// Prints a run that has ended.
+pub(crate) fn print_end(context: &Context, run: &Run) -> Result<Exit> {
+    let exit = exit_of(run);
+    if context.is_json() {
+        output::print_json(run)?;
+        return Ok(exit);
+    }
+    let outcome = run.outcome.clone().unwrap_or_default();
+    output::line(&headline(run, &outcome));
+    for warning in &outcome.warnings {
+        output::note(&format!("  warning: {}", output::human_line(warning)));
+    }
+    for difference in &outcome.differences {
+        output::line(&format!(
+            "  {} {}: expected {}, found {}",
+            output::human_line(&difference.object),
+            difference.aspect,
+            output::human_line(&difference.expected),
+            output::human_line(&difference.found)
+        ));
+    }
+    for damage in &outcome.damages {
+        output::line(&format!("  {}: {}", damage.object_key, damage.message));
+        for entry in &damage.entries {
+            output::line(&format!("    hits {}", output::human_line(entry)));
+        }
+    }
+    for object in &outcome.objects {
+        output::line(&format!("  {object}"));
+    }
+    if let Some(failure) = &run.failure {
+        output::problem(&failure.message);
+        output::note(&format!(
+            "  reason {}; see {}; log: provado run logs {}",
+            failure.reason,
+            failure.help_url,
+            human::short(&run.name)
+        ));
+    }
+    Ok(exit)
+}
+
+fn exit_of(run: &Run) -> Exit {
+    match run.state() {
+        RunState::Succeeded | RunState::Skipped => Exit::Done,
+        _ => match run.failure.as_ref().map(|failure| failure.reason.as_str()) {
+            Some("CHECK_FOUND_DAMAGE" | "DRILL_FOUND_DIFFERENCE" | "RESTORE_DIFFERS") => {
+                Exit::Difference
+            }
+            _ => Exit::RunFailed,
+        },
+    }
+}
+
+fn headline(run: &Run, outcome: &RunOutcome) -> String {
+    let span = duration(run).map(|millis| format!(" in {}", human::millis(millis)));
+    let span = span.unwrap_or_default();
+    if run.state() != RunState::Succeeded {
+        let why = if run.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", run.message)
+        };
+        return format!(
+            "{} {} {}{span}{why}",
+            kind_word(run),
+            subject(run),
+            state_word(run.state())
+        );
+    }
+    let rows = human::count(outcome.row_count);
+    let tables = human::count(outcome.table_count);
+    let plain = human::bytes(outcome.plain_bytes);
+    match run.kind() {
+        RunKind::Backup if run.part_count > 0 => {
+            format!(
+                "{} databases of {} backed up{span}",
+                run.part_count,
+                subject(run)
+            )
+        }
+        RunKind::Backup => format!(
+            "backup {} of {}: {tables} tables, {rows} rows, {plain}; {} added{span}",
+            human::short(&run.backup),
+            subject(run),
+            human::bytes(outcome.added_bytes)
+        ),
+        RunKind::Restore => format!(
+            "restored into {}: {tables} tables, {rows} rows, {plain}; {} read{span}",
+            subject(run),
+            human::bytes(outcome.read_bytes)
+        ),
+        RunKind::Check => format!(
+            "backup {} is good: {} objects, {} read{span}",
+            human::short(&run.backup),
+            human::count(outcome.object_count),
+            human::bytes(outcome.read_bytes)
+        ),
+        RunKind::Drill => format!(
+            "backup {} is proven: {tables} tables, {rows} rows, {plain} equal; recovery took {}; \
+             proof {}{span}",
+            human::short(&run.backup),
+            human::millis(outcome.recovery_millis),
+            human::short(&run.proof)
+        ),
+        RunKind::Prune => format!(
+            "{} orphans, {} freed{span}",
+            human::count(outcome.object_count),
+            human::bytes(outcome.freed_bytes)
+        ),
+        RunKind::Inspect => format!("{} instances found{span}", outcome.object_count),
+        RunKind::Init => format!("repository {} is ready{span}", human::last(&run.repository)),
+        RunKind::Unspecified => format!("run {} succeeded{span}", human::short(&run.name)),
+    }
+}
+
+fn duration(run: &Run) -> Option<i64> {
+    let start = human::timestamp(run.start_time.as_ref()?)?;
+    let end = human::timestamp(run.end_time.as_ref()?)?;
+    Some(end.as_millisecond() - start.as_millisecond())
+}
+
+/// What a run works on, in the words of the command line.
+pub(crate) fn subject(run: &Run) -> String {
+    let instance = human::last(&run.instance);
+    let database = output::human_line(&run.database_name);
+    match (instance.is_empty(), database.is_empty()) {
+        (false, false) => format!("{instance}/{database}"),
+        (false, true) => instance.to_owned(),
+        _ if !run.backup.is_empty() => human::short(&run.backup).to_owned(),
+        _ if !run.repository.is_empty() => human::last(&run.repository).to_owned(),
+        _ => human::or_dash(human::last(&run.agent)),
+    }
+}
+
+/// `backup`, `restore` and so on.
+pub(crate) fn kind_word(run: &Run) -> String {
+    human::word(run.kind().as_str_name(), "RUN_KIND_")
+}
+
+/// `queued`, `running` and so on.
+pub(crate) fn state_word(state: RunState) -> String {
+    human::word(state.as_str_name(), "RUN_STATE_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provado_proto::common::v1::Failure;
+
+    #[test]
+    fn the_exit_code_tells_failed_from_different() {
+        let run = |state: RunState, reason: &str| Run {
+            state: state.into(),
+            failure: (!reason.is_empty()).then(|| Failure {
+                reason: reason.into(),
+                ..Failure::default()
+            }),
+            ..Run::default()
+        };
+        assert_eq!(exit_of(&run(RunState::Succeeded, "")), Exit::Done);
+        assert_eq!(
+            exit_of(&run(RunState::Failed, "TOOL_FAILED")),
+            Exit::RunFailed
+        );
+        assert_eq!(
+            exit_of(&run(RunState::Failed, "DRILL_BROKEN")),
+            Exit::RunFailed
+        );
+        assert_eq!(
+            exit_of(&run(RunState::Failed, "CHECK_FOUND_DAMAGE")),
+            Exit::Difference
+        );
+        assert_eq!(
+            exit_of(&run(RunState::Canceled, "CANCELED")),
+            Exit::RunFailed
+        );
+    }
+
+    #[test]
+    fn a_backup_says_what_it_holds_and_what_it_cost() {
+        let run = Run {
+            kind: RunKind::Backup.into(),
+            state: RunState::Succeeded.into(),
+            backup: "backups/01932f7e-1234-7abc-8def-001122334455".into(),
+            instance: "instances/db1".into(),
+            database_name: "shop".into(),
+            ..Run::default()
+        };
+        let outcome = RunOutcome {
+            table_count: 8,
+            row_count: 8_661_245,
+            plain_bytes: 1_280_000_000,
+            added_bytes: 355_000_000,
+            ..RunOutcome::default()
+        };
+        assert_eq!(
+            headline(&run, &outcome),
+            "backup 01932f7e-1234 of db1/shop: 8 tables, 8,661,245 rows, 1.2 GiB; 338.6 MiB added"
+        );
+    }
+}
