@@ -1,11 +1,11 @@
--- Owner: the slice catalog, alone. Which packs a backup needs, and which backup wrote them.
+-- Owner: the module lifecycle, alone. Which packs a backup needs.
 
 CREATE TABLE backup_pack (
     backup_id TEXT NOT NULL,
     pack_id TEXT NOT NULL,
-    owner_backup_id TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     stored_bytes INTEGER NOT NULL,
+    referred_bytes INTEGER NOT NULL,
     PRIMARY KEY (backup_id, pack_id)
 ) STRICT;
 

@@ -7,9 +7,11 @@
 pub mod attempt;
 pub mod backup;
 pub mod controller;
+pub mod facts;
 mod failure;
 pub mod incident;
 pub mod run;
+pub mod spec;
 mod sql;
 mod table;
 

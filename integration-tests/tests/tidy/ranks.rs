@@ -29,7 +29,11 @@ const RANKS: &[(&str, Siblings, &[&str])] = &[
         Siblings::Left,
         &["events", "request", "lifecycle"],
     ),
-    ("reference", Siblings::Left, &["access", "policy", "fleet"]),
+    (
+        "reference",
+        Siblings::Left,
+        &["access", "fleet", "policy", "resolve", "sealed"],
+    ),
     (
         "stages",
         Siblings::Never,

@@ -11,6 +11,7 @@ pub mod label;
 pub mod limits;
 pub mod random;
 pub mod state;
+pub mod statement;
 pub mod time;
 
 pub use error::{Error, Kind, Reason, Retry};

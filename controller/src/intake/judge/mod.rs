@@ -127,7 +127,10 @@ fn succeeded(expected: &Expected, outcome: &Outcome) -> Verdict {
             Reason::EvidenceInsufficient
         }
         (Work::Inspect, Some(Detail::Inspect(detail))) => {
-            problems.require(detail.instance_count >= 0, "it counts less than no instances");
+            problems.require(
+                detail.instance_count >= 0,
+                "it counts less than no instances",
+            );
             Reason::EvidenceInsufficient
         }
         (Work::Init, Some(Detail::Init(detail))) => {

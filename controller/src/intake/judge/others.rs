@@ -115,8 +115,14 @@ pub(super) fn restore(database_name: &str, detail: &RestoreOutcome, problems: &m
     problems.refuse(detail.tools.is_empty(), "no tool was run");
     tools(&detail.tools, Exits::Compared, problems);
     let negative = [detail.table_count, detail.row_count, detail.plain_bytes];
-    problems.require(negative.iter().all(|count| *count >= 0), "a count is negative");
-    problems.require(detail.read_bytes > 0, "nothing was read from the repository");
+    problems.require(
+        negative.iter().all(|count| *count >= 0),
+        "a count is negative",
+    );
+    problems.require(
+        detail.read_bytes > 0,
+        "nothing was read from the repository",
+    );
 }
 
 pub(super) fn check(level: CheckLevel, detail: &CheckOutcome, problems: &mut Problems) {
@@ -162,7 +168,10 @@ pub(super) fn drill(
         detail.plain_bytes,
         detail.large_object_count,
     ];
-    problems.require(counts.iter().all(|count| *count >= 0), "a count is negative");
+    problems.require(
+        counts.iter().all(|count| *count >= 0),
+        "a count is negative",
+    );
     problems.refuse(detail.tools.is_empty(), "no tool was run");
     tools(&detail.tools, Exits::Compared, problems);
     problems.require(

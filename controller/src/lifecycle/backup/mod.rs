@@ -5,10 +5,14 @@
 
 pub mod machine;
 mod model;
+mod packs;
 mod store;
 
 pub use machine::{CheckStep, KeepStep};
 pub use model::{Backup, BackupFilter, Keep, NewBackup, Selection};
+pub use packs::{
+    STATEMENTS as PACK_STATEMENTS, Usage, backup_pack_insert, backup_pack_list, backup_usage,
+};
 pub use provado_model::state::{BackupCheck, BackupKeep};
 pub use store::{
     HOT, STATEMENTS, backup_check_apply, backup_countersign, backup_get, backup_insert,

@@ -72,6 +72,20 @@ statements! {
     RUN_LIST_CHILDREN = both(concat!(
         "SELECT ", run_columns!(), " FROM run WHERE parent_run_id = $1 ORDER BY id LIMIT $2"
     ));
+    RUN_LIST_PARENTS_LIVE = both(concat!(
+        "SELECT ", run_columns!(), " FROM run \
+         WHERE state IN ('dispatched', 'running') \
+         AND EXISTS (SELECT 1 FROM run AS part WHERE part.parent_run_id = run.id) \
+         ORDER BY id LIMIT $1"
+    ));
+    RUN_LIST_WITHOUT_ATTEMPT = both(concat!(
+        "SELECT ", run_columns!(), " FROM run \
+         WHERE state IN ('dispatched', 'running') \
+         AND EXISTS (SELECT 1 FROM attempt WHERE attempt.run_id = run.id) \
+         AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.run_id = run.id \
+         AND attempt.state IN ('offered', 'accepted', 'running')) \
+         ORDER BY id LIMIT $1"
+    ));
     RUN_LIST_OVERDUE = both(concat!(
         "SELECT ", run_columns!(), " FROM run \
          WHERE deadline_time IS NOT NULL AND deadline_time <= $1 \
@@ -338,6 +352,19 @@ pub async fn run_list_cancel_asked(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, 
 pub async fn run_list_children(tx: &mut Tx, parent: RunId, limit: u32) -> Result<Vec<Run>, Error> {
     list(
         tx.fetch_all(RUN_LIST_CHILDREN, &values![parent, limit])
+            .await?,
+    )
+}
+
+/// Runs whose work is in their parts and that have begun, in order of id.
+pub async fn run_list_parents_live(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
+    list(tx.fetch_all(RUN_LIST_PARENTS_LIVE, &values![limit]).await?)
+}
+
+/// Runs that are with an agent although none of their attempts may still act.
+pub async fn run_list_without_attempt(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
+    list(
+        tx.fetch_all(RUN_LIST_WITHOUT_ATTEMPT, &values![limit])
             .await?,
     )
 }
