@@ -7,4 +7,5 @@
 pub mod db;
 pub mod events;
 pub mod lifecycle;
+pub mod request;
 pub mod supervisor;

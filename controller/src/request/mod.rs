@@ -1,0 +1,25 @@
+//! What every call has in common: who calls, whether they may, whether the request came before,
+//! how an error becomes a status, how a list is paged, how a resource is named.
+//!
+//! It knows no slice. The roles of a method stand in one table; a method that is not in it is
+//! denied.
+
+mod access;
+mod answer;
+mod caller;
+mod layer;
+mod name;
+mod page;
+mod status;
+mod violations;
+
+pub use access::{Access, METHODS, authorise};
+pub use answer::{
+    STATEMENTS, answer_expire, answer_get, answer_put, context_of, request_digest, request_id_of,
+};
+pub use caller::{Caller, Identity};
+pub use layer::{AuthoriseLayer, AuthoriseService, RefusalLog};
+pub use name::{Reference, collection_id, name_of, reference};
+pub use page::{Page, PageTokens, page_size};
+pub use status::{status, to_status};
+pub use violations::Violations;
