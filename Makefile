@@ -10,12 +10,14 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: setup ## Build, start a real PostgreSQL with real data, show the whole story
+demo: ## Build, start a real PostgreSQL with real data, show the whole story
+	scripts/setup
 	$(CARGO) build --release --locked --quiet -p provado -p provado-agent -p provado-controller
 	. scripts/env && scripts/demo
 
 .PHONY: test
-test: setup ## Every test, against real servers
+test: ## Every test, against real servers
+	scripts/setup test
 	$(CARGO) build --workspace --bins --locked --quiet
 	. scripts/env && $(CARGO) nextest run --workspace --locked
 	. scripts/env && $(CARGO) test --workspace --locked --doc --quiet
@@ -25,12 +27,13 @@ lint: ## Format, clippy, licences, banned and doubled crates
 	scripts/setup lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(cargo) deny --locked check licenses bans sources
+	$(CARGO) deny --locked check licenses bans sources
 
 .PHONY: bench
-bench: setup ## The figures of docs/benchmarks.md, measured on this machine
+bench: ## The figures of docs/benchmarks.md, measured on this machine
+	scripts/setup
 	. scripts/env && $(CARGO) run --release --locked -p provado-integration-tests --bin bench
 
 .PHONY: setup
-setup: ## Install what is missing for the rest; `make` runs it by itself
-	scripts/setup
+setup: ## Install what is missing for the rest, which run it by themselves
+	scripts/setup test
