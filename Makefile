@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO ?= cargo
+# Built together, so that no crate is built twice with other features.
+PROGRAMS := -p provado -p provado-agent -p provado-controller -p provado-integration-tests
 
 .PHONY: help
 help: ## This list
@@ -12,7 +14,7 @@ help: ## This list
 .PHONY: demo
 demo: ## Build, start a real PostgreSQL with real data, show the whole story
 	scripts/setup
-	$(CARGO) build --release --locked --quiet -p provado -p provado-agent -p provado-controller
+	$(CARGO) build --release --locked --bins $(PROGRAMS)
 	. scripts/env && scripts/demo
 
 .PHONY: test
@@ -32,7 +34,8 @@ lint: ## Format, clippy, licences, banned and doubled crates
 .PHONY: bench
 bench: ## The figures of docs/benchmarks.md, measured on this machine
 	scripts/setup
-	. scripts/env && $(CARGO) run --release --locked -p provado-integration-tests --bin bench
+	$(CARGO) build --release --locked --bins $(PROGRAMS)
+	. scripts/env && "$${CARGO_TARGET_DIR:-target}/release/bench"
 
 .PHONY: setup
 setup: ## Install what is missing for the rest, which run it by themselves
