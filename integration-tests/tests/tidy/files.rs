@@ -22,6 +22,10 @@ const PLACES: &[(&str, &str)] = &[
         "throw-away instances, named pipes, tools",
     ),
     ("shared/identity/src/", "keeps keys and certificates"),
+    (
+        "shared/repository/src/spool",
+        "bytes on their way that are too many for memory",
+    ),
     ("shared/repository/src/backend/", "keeps objects"),
     ("controller/src/config", "reads its configuration"),
     ("controller/src/db", "keeps the embedded database"),

@@ -8,7 +8,6 @@ const STARTS: &[(&str, &str)] = &[
     ("/", "work/"),
     ("/", "home/"),
     ("/", "Users/"),
-    ("/", "root/"),
     ("/", "tmp/h/"),
 ];
 

@@ -34,7 +34,8 @@ const BANNED: &[Banned] = &[
     banned("driver", "backend", &[]),
     banned("dao", "store", &[]),
     banned("repo", "repository", &[]),
-    banned("profile", "policy", &[]),
+    // Which controller the command talks to, and with which certificate.
+    banned("profile", "policy", &["profile"]),
     banned("config", "policy", &["config"]),
     banned("cron", "schedule", &[]),
     // What an attempt is told to do; a run is the intention.
@@ -68,7 +69,8 @@ const BANNED: &[Banned] = &[
     // PostgreSQL's indexes; a position in a list.
     banned("index", "manifest", &["Index*", "index_name*", "*_index"]),
     banned("scrub", "check", &[]),
-    banned("verify", "check", &["verify", "Verify*"]),
+    // Of signatures and chains; the slice of that name judges checks and drills.
+    banned("verify", "check", &["verify", "verify_time", "Verify*"]),
     banned("pin", "hold", &[]),
     banned("purge", "prune", &[]),
     banned("forget", "expire", &[]),
@@ -158,10 +160,12 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Fields and variants of every type that clap derives from: flags, arguments, commands.
+/// Fields and variants of every type that clap derives from: flags, arguments, commands. A plain
+/// argument is shown by its value's name, if it has one, and not by its field's.
 fn command_names(code: &str) -> Vec<(usize, &str)> {
     const DERIVES: &[&str] = &["Parser", "Args", "Subcommand", "ValueEnum"];
     let (mut names, mut depth, mut inside, mut pending) = (Vec::new(), 0_i32, false, false);
+    let mut attributes = String::new();
     for (index, line) in code.lines().enumerate() {
         let text = line.trim_start();
         if text.starts_with("#[derive(") && DERIVES.iter().any(|derive| text.contains(derive)) {
@@ -172,20 +176,29 @@ fn command_names(code: &str) -> Vec<(usize, &str)> {
             .trim_start_matches("pub ");
         if inside && depth == 1 && text.starts_with(char::is_alphabetic) {
             let end = text.find(|char: char| !char.is_alphanumeric() && char != '_');
-            names.push((index + 1, &text[..end.unwrap_or(text.len())]));
+            if !attributes.contains("value_name") || attributes.contains("long") {
+                names.push((index + 1, &text[..end.unwrap_or(text.len())]));
+            }
+            attributes.clear();
+        } else {
+            attributes.push_str(text);
         }
         if pending && (text.starts_with("struct ") || text.starts_with("enum ")) {
             (pending, inside, depth) = (false, true, 0);
+            attributes.clear();
         }
         if inside {
-            depth += line
-                .chars()
-                .map(|char| i32::from(char == '{') - i32::from(char == '}'))
-                .sum::<i32>();
+            depth += balance(line, '{', '}');
             inside = depth > 0;
         }
     }
     names
+}
+
+fn balance(line: &str, open: char, close: char) -> i32 {
+    line.chars()
+        .map(|char| i32::from(char == open) - i32::from(char == close))
+        .sum()
 }
 
 /// Tables, and their columns as `CREATE TABLE` and `ADD COLUMN` name them.
@@ -216,10 +229,7 @@ fn column_names(sql: &str) -> Vec<(usize, &str)> {
             }
         }
         if inside {
-            depth += line
-                .chars()
-                .map(|char| i32::from(char == '(') - i32::from(char == ')'))
-                .sum::<i32>();
+            depth += balance(line, '(', ')');
             inside = depth > 0;
         }
     }
@@ -237,7 +247,7 @@ fn a_second_word_for_a_thing_is_found_in_protobuf_sql_and_the_command_line() {
         "// a node\nmessage WorkerNode {\n  string repo_id = 1;\n  int32 retry_count = 2;\n}";
     let cli = concat!(
         "#[derive(Debug, clap::Args)]\n#[command(a)]\npub struct A {\n  /// a job\n",
-        "  #[arg(long)]\n  pub destination: u8,\n  jobs: u8,\n}\nfn f() {\n  let gc = 1;\n}\n",
+        "  #[arg(long)]\n  pub destination: u8,\n  #[arg(value_name = \"A\")]\n  node: u8,\n}\nfn f() {\n  let gc = 1;\n}\n",
         "#[derive(Subcommand)]\nenum B {\n  Purge(P),\n  Run { blob: u8 },\n}\n",
     );
     let sql = concat!(
@@ -258,7 +268,7 @@ fn a_second_word_for_a_thing_is_found_in_protobuf_sql_and_the_command_line() {
             ("proto/a.proto", 2),
             ("proto/a.proto", 3),
             ("cli/src/a.rs", 6),
-            ("cli/src/a.rs", 14),
+            ("cli/src/a.rs", 15),
             (sql, 1),
             (sql, 3),
             (sql, 8),
