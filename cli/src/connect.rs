@@ -67,16 +67,19 @@ fn connector(profile: &Profile, clock: Arc<dyn Clock>) -> Result<TlsConnector> {
     let roots = std::fs::read_to_string(&profile.authority_file)
         .map_err(|e| trouble(&format!("{}: {e}", profile.authority_file.display())))?;
     let roots = provado_identity::pem::certificates(&roots).map_err(|e| trouble(&e))?;
-    let certificate = LiveCertificate::from_files(&profile.certificate_file, &profile.key_file)
-        .map_err(|e| trouble(&e))?;
+    let certificate = LiveCertificate::from_files(
+        &profile.certificate_file,
+        &profile.key_file,
+        Arc::clone(&clock),
+    )
+    .map_err(|e| trouble(&e))?;
     if certificate.not_after() <= clock.now() {
         return Err(trouble(&format!(
             "it ended at {}; ask another operator for a new one with `provado caller create`",
             certificate.not_after()
         )));
     }
-    let config =
-        authenticated_client(&roots, Arc::new(certificate), clock).map_err(|e| trouble(&e))?;
+    let config = authenticated_client(&roots, certificate, clock).map_err(|e| trouble(&e))?;
     Ok(TlsConnector::from(config))
 }
 

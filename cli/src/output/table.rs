@@ -129,9 +129,9 @@ mod tests {
         assert_eq!(
             table.lines(),
             [
-                "NAME                SIZE",
+                "NAME               SIZE",
                 "a\\nb\\u{1b}[2J     1 MiB",
-                "shop            10.5 MiB",
+                "shop           10.5 MiB",
             ]
         );
     }
