@@ -143,11 +143,14 @@ impl SelectedEntries {
 
 impl Content {
     /// Whether an entry counts as definition or as data, as pg_restore draws the line
-    /// (`_tocEntryRequired` in pg_backup_archiver.c). Planner statistics are neither.
+    /// (`_tocEntryRequired` in pg_backup_archiver.c), but for one thing: materialized views are
+    /// refreshed with the data too, where pg_restore would leave them as they were. Planner
+    /// statistics are neither.
     fn takes(self, entry: &TocEntry) -> bool {
         match self {
             Self::All => true,
             _ if is_setting(entry) => true,
+            _ if entry.desc == "MATERIALIZED VIEW DATA" => true,
             _ if entry.desc == "STATISTICS DATA" => false,
             Self::SchemaOnly => !is_data(entry),
             Self::DataOnly => is_data(entry),
@@ -164,7 +167,7 @@ fn is_setting(entry: &TocEntry) -> bool {
 
 fn is_data(entry: &TocEntry) -> bool {
     match entry.desc.as_str() {
-        "BLOB" | "BLOB METADATA" | "MATERIALIZED VIEW DATA" => true,
+        "BLOB" | "BLOB METADATA" => true,
         "COMMENT" | "ACL" | "SECURITY LABEL" => entry.tag.starts_with("LARGE OBJECT"),
         _ => entry.section == Section::Data,
     }

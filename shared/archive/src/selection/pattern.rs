@@ -49,6 +49,18 @@ enum Token {
 }
 
 impl Pattern {
+    /// The pattern that matches this one relation, both names unquoted.
+    #[must_use]
+    pub fn exact(schema: &str, name: &str) -> Self {
+        let tokens = |text: &str| text.chars().map(Token::Character).collect();
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        Self {
+            text: format!("{}.{}", quoted(schema), quoted(name)),
+            schema: Some(tokens(schema)),
+            name: tokens(name),
+        }
+    }
+
     /// Whether a relation of this schema and name, both unquoted, matches.
     pub fn matches(&self, schema: Option<&str>, name: &str) -> bool {
         let schema_matches = match &self.schema {
@@ -185,6 +197,24 @@ mod tests {
         check("[0-9]", "s", "[0-9]", true);
         check("?", "s", "", false);
         check("*", "s", "", true);
+    }
+
+    #[test]
+    fn an_exact_pattern_reads_back_as_itself() {
+        for name in [
+            "plain",
+            "Mixed",
+            "do.t",
+            "st*r",
+            "qu\"ote",
+            "host=evil port=1",
+            "line\nbreak",
+        ] {
+            let pattern = Pattern::exact("S", name);
+            assert!(pattern.matches(Some("S"), name));
+            assert!(!pattern.matches(Some("s"), name));
+            assert_eq!(pattern.to_string().parse::<Pattern>().unwrap(), pattern);
+        }
     }
 
     #[test]

@@ -5,5 +5,6 @@ mod collect;
 mod corpus;
 mod damage;
 mod properties;
+mod selection;
 mod server;
 mod servers;

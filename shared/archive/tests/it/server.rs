@@ -151,6 +151,13 @@ impl Server {
         );
     }
 
+    /// What pg_restore lists of an archive.
+    pub(crate) fn list(&self, archive: &Path, arguments: &[&str]) -> String {
+        let mut restore = self.tool("pg_restore");
+        let output = run(restore.arg("--list").args(arguments).arg(archive));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// A program of the server, as the user it must run as.
     fn as_postgres(&self, name: &str) -> Command {
         let program = self.bin.join(name);

@@ -7,8 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use provado_archive::{
-    DirectoryLayout, DumpId, EntryDigest, FileKind, ParseError, RowScanner, Selection, TableDigest,
-    Toc,
+    DirectoryLayout, DumpId, EntryDigest, FileKind, ParseError, RowScanner, TableDigest, Toc,
 };
 
 use crate::collect::{Archive, SEED, export, large_object_ids, parse};
@@ -88,8 +87,6 @@ fn check_major(major: u32, minor: u8) {
 
     check_seekable(&server, scratch.path(), &archive);
     check_refused(&server);
-    check_selection(&server, &directory, &archive);
-    check_content(&server, &directory, &archive);
     check_statements(&server);
 }
 
@@ -143,103 +140,8 @@ fn check_statements(server: &Server) {
     );
 }
 
-fn check_selection(server: &Server, directory: &Path, archive: &Archive) {
-    let toc = archive.toc.as_ref().unwrap();
-    let restore = |database: &str, patterns: &[&str]| {
-        let tables = patterns
-            .iter()
-            .map(|pattern| pattern.parse().unwrap())
-            .collect();
-        let selected = Selection {
-            tables,
-            ..Selection::default()
-        }
-        .resolve(toc)
-        .unwrap();
-        let list = directory.with_extension("list");
-        write(&list, selected.list_file());
-        let list = list.to_str().unwrap();
-        server.restore(database, directory, &["-Fd", "-j2", "-L", list]);
-        let relations = server.query_text(
-            database,
-            "SELECT string_agg(relname, ' ' ORDER BY relname COLLATE \"C\") FROM pg_class \
-             WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('app', 'we ird'))",
-        );
-        (relations, selected.left_out)
-    };
-    let (relations, left_out) = restore("customer", &["app.customer"]);
-    assert_eq!(
-        relations,
-        "customer customer_id_seq customer_name customer_pkey ticket"
-    );
-    assert_eq!(left_out, []);
-    let sequence = "SELECT last_value FROM app.ticket";
-    assert_eq!(
-        server.query_text("customer", sequence),
-        server.query_text("source", sequence)
-    );
-    check_table(server, "customer", archive, "customer");
-
-    let (relations, left_out) = restore("purchase", &["PURCHASE"]);
-    assert_eq!(relations, "purchase purchase_id_seq purchase_pkey");
-    assert_eq!(left_out[0].needs, ["app.customer"]);
-
-    let (relations, _) = restore("event", &["app.event"]);
-    assert_eq!(
-        relations,
-        "event event_2024 event_2024_pkey event_2025 event_2025_pkey event_pkey"
-    );
-    check_table(server, "event", archive, "event_2024");
-    let attached = server.query_text("event", "SELECT count(*) FROM app.event");
-    assert_eq!(attached, "21");
-
-    let (relations, _) = restore("one_partition", &["event_2024"]);
-    assert_eq!(relations, "event_2024 event_2024_pkey");
-
-    let (relations, _) = restore("view", &["app.total"]);
-    assert_eq!(relations, "purchase purchase_id_seq purchase_pkey total");
-    assert_eq!(
-        server.query_text("view", "SELECT total FROM app.total"),
-        "1025.00"
-    );
-
-    let (relations, _) = restore("weird", &["\"we ird\".*"]);
-    assert!(
-        relations.starts_with("host=evil port=1 line\nbreak\".🦀 sixty_three"),
-        "{relations}"
-    );
-    check_table(server, "weird", archive, "host=evil port=1");
-}
-
-/// Schema first, then data into it: together the whole.
-fn check_content(server: &Server, directory: &Path, archive: &Archive) {
-    use provado_archive::Content;
-    let toc = archive.toc.as_ref().unwrap();
-    let list = |content: Content| {
-        let selected = Selection {
-            content,
-            tables: Vec::new(),
-        }
-        .resolve(toc)
-        .unwrap();
-        let path = directory.with_extension(format!("{content:?}"));
-        write(&path, selected.list_file());
-        path.to_str().unwrap().to_owned()
-    };
-    let (schema, data) = (list(Content::SchemaOnly), list(Content::DataOnly));
-    server.restore("halves", directory, &["-Fd", "-L", &schema]);
-    let count = "SELECT count(*) FROM app.wide";
-    assert_eq!(server.query_text("halves", count), "0");
-    server.restore_into(
-        "halves",
-        directory,
-        &["-Fd", "-L", &data, "--disable-triggers"],
-    );
-    check_equal(server, "halves", archive);
-}
-
 /// One table, by its name without schema, is as it was dumped.
-fn check_table(server: &Server, database: &str, archive: &Archive, name: &str) {
+pub(crate) fn check_table(server: &Server, database: &str, archive: &Archive, name: &str) {
     let toc = archive.toc.as_ref().unwrap();
     let mut entries = toc.entries.iter().filter(|entry| entry.is_table_data());
     let entry = entries.find(|entry| entry.tag == name).unwrap();
@@ -249,7 +151,7 @@ fn check_table(server: &Server, database: &str, archive: &Archive, name: &str) {
 }
 
 /// Every table and every large object in the database is as it was dumped.
-fn check_equal(server: &Server, database: &str, archive: &Archive) {
+pub(crate) fn check_equal(server: &Server, database: &str, archive: &Archive) {
     let toc = archive.toc.as_ref().unwrap();
     assert_eq!(
         table_digests(archive),
@@ -270,7 +172,7 @@ fn check_equal(server: &Server, database: &str, archive: &Archive) {
     assert_eq!(count, expected.to_string());
 }
 
-fn table_digests(archive: &Archive) -> BTreeMap<DumpId, TableDigest> {
+pub(crate) fn table_digests(archive: &Archive) -> BTreeMap<DumpId, TableDigest> {
     let digests = archive
         .tables
         .iter()
@@ -282,7 +184,11 @@ fn table_digests(archive: &Archive) -> BTreeMap<DumpId, TableDigest> {
 }
 
 /// The digest of every table as the server gives it, by the columns of the archive.
-fn server_digests(server: &Server, database: &str, toc: &Toc) -> BTreeMap<DumpId, TableDigest> {
+pub(crate) fn server_digests(
+    server: &Server,
+    database: &str,
+    toc: &Toc,
+) -> BTreeMap<DumpId, TableDigest> {
     let tables = toc.entries.iter().filter(|entry| entry.is_table_data());
     let digests = tables.map(|entry| {
         let target = entry
@@ -296,7 +202,7 @@ fn server_digests(server: &Server, database: &str, toc: &Toc) -> BTreeMap<DumpId
     digests
 }
 
-fn scan_copy(text: &[u8]) -> TableDigest {
+pub(crate) fn scan_copy(text: &[u8]) -> TableDigest {
     let mut scanner = RowScanner::new(SEED);
     for slice in text.chunks(37) {
         scanner.feed(slice).unwrap();
@@ -304,7 +210,7 @@ fn scan_copy(text: &[u8]) -> TableDigest {
     scanner.finish_copy().unwrap()
 }
 
-fn write_directory(directory: &Path, archive: &Archive) -> PathBuf {
+pub(crate) fn write_directory(directory: &Path, archive: &Archive) -> PathBuf {
     let toc = archive.toc.as_ref().unwrap();
     let layout = DirectoryLayout::from_toc(toc, &large_object_ids(archive)).unwrap();
     fs::create_dir(directory).unwrap();
