@@ -7,7 +7,7 @@
 //! | [`toc`] | header and table of contents as values |
 //! | [`rows`], [`large_object`] | digests of a table's COPY text and of a large object |
 //! | [`cut`], [`segment`] | where content is cut, and the buffers cut there |
-//! | [`directory`], [`writer`] | the directory form for `pg_restore -Fd`, the custom form for export |
+//! | [`directory`], [`writer`] | the form for `pg_restore -Fd`, the form for export |
 //! | [`selection`] | which entries a partial restore takes |
 //!
 //! The crate is pure: it opens no file, starts no task, reads no clock, and never panics on input.

@@ -149,10 +149,10 @@ fn headers_of_other_kinds_are_told_apart() {
         other[6] = minor;
         assert_eq!(probe(&other), Probe::UnknownVersion { major, minor });
         let error = error_of(&other[..8]);
-        assert!(
-            matches!(error, ParseError::UnknownVersion { major: a, minor: b } if (a, b) == (major, minor)),
-            "{error}"
-        );
+        let ParseError::UnknownVersion { major: a, minor: b } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((a, b), (major, minor));
     }
     let error = error_of(&with(0, b'Q'));
     assert!(matches!(error, ParseError::NotAnArchive), "{error}");
@@ -162,10 +162,13 @@ fn headers_of_other_kinds_are_told_apart() {
         (10, 3, "format"),
     ] {
         let error = error_of(&with(at, value));
-        assert!(
-            matches!(error, ParseError::Unsupported { field: f, found, .. } if f == field && found == value),
-            "{error}"
-        );
+        let ParseError::Unsupported {
+            field: f, found, ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!((f, found), (field, value));
     }
     let error = error_of(&with(11, 1));
     assert!(matches!(error, ParseError::Compressed), "{error}");
