@@ -32,7 +32,7 @@ const RANKS: &[(&str, Siblings, &[&str])] = &[
     (
         "reference",
         Siblings::Left,
-        &["access", "fleet", "policy", "resolve", "sealed"],
+        &["access", "fleet", "sealed", "resolve", "policy"],
     ),
     (
         "stages",
