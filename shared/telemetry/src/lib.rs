@@ -5,10 +5,11 @@
 //! | [`options`] | what a configuration may choose, and how it is parsed |
 //! | [`chain`] | an error and its causes as one sentence |
 //! | `setup` | the subscriber |
+//! | `otlp` | spans to an OpenTelemetry collector (feature `otlp`) |
 //!
 //! The crate keeps no state of its own: the only global thing is tracing's subscriber, set by
-//! [`init`]. It reads no environment variable and no file; level and format come from the
-//! program's configuration.
+//! [`init`]. It reads no environment variable and no file; what it does comes from the program's
+//! configuration.
 //!
 //! # What may be logged
 //!
@@ -22,8 +23,10 @@
 
 pub mod chain;
 pub mod options;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod setup;
 
 pub use chain::{Chain, chain};
-pub use options::{Color, Format, LevelFilter, OptionError, TelemetryOptions};
+pub use options::{Color, Format, LevelFilter, OptionError, OtlpEndpoint, TelemetryOptions};
 pub use setup::{Guard, InitError, init, subscriber};

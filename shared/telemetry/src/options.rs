@@ -18,6 +18,9 @@ pub struct TelemetryOptions {
     pub format: Format,
     /// Colors in text; JSON has none.
     pub color: Color,
+    /// Where spans are sent, if anywhere. Needs a build with the feature `otlp` and a running
+    /// tokio runtime; the exporter also obeys the `OTEL_BSP_*` variables of its own standard.
+    pub otlp: Option<OtlpEndpoint>,
 }
 
 impl TelemetryOptions {
@@ -28,6 +31,7 @@ impl TelemetryOptions {
             filter: LevelFilter::default(),
             format: Format::Text,
             color: Color::Never,
+            otlp: None,
         }
     }
 }
@@ -57,6 +61,10 @@ pub enum Color {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelFilter(String);
 
+/// An OpenTelemetry collector's address: `http://host:port`, without a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtlpEndpoint(String);
+
 /// A configured value cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionError {
@@ -66,6 +74,14 @@ pub enum OptionError {
          or levels per module such as `info,provado_agent=debug`"
     )]
     Filter {
+        /// The text, cut to 64 characters.
+        text: String,
+    },
+    /// The collector's address.
+    #[error(
+        "`{text}` is no collector's address: give `http://host:port`, such as `http://127.0.0.1:4317`"
+    )]
+    Endpoint {
         /// The text, cut to 64 characters.
         text: String,
     },
@@ -113,6 +129,36 @@ impl FromStr for LevelFilter {
 impl fmt::Display for LevelFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl OtlpEndpoint {
+    /// The address as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OtlpEndpoint {
+    type Err = OptionError;
+
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let parts = text
+            .strip_prefix("http://")
+            .and_then(|rest| rest.rsplit_once(':'));
+        let is_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        match parts {
+            Some((host, port))
+                if !host.is_empty()
+                    && host.chars().all(is_host)
+                    && port.parse().is_ok_and(|port: u16| port > 0) =>
+            {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(OptionError::Endpoint {
+                text: text.chars().take(64).collect(),
+            }),
+        }
     }
 }
 
@@ -172,6 +218,30 @@ mod tests {
         ] {
             let error = bad.parse::<LevelFilter>().unwrap_err();
             assert!(matches!(error, OptionError::Filter { .. }), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_collector_has_host_and_port_and_no_more() {
+        for good in [
+            "http://127.0.0.1:4317",
+            "http://[::1]:4317",
+            "http://otel:1",
+        ] {
+            let endpoint: OtlpEndpoint = good.parse().unwrap();
+            assert_eq!(endpoint.as_str(), good);
+        }
+        for bad in [
+            "",
+            "127.0.0.1:4317",
+            "https://otel:4317",
+            "http://otel",
+            "http://:4317",
+            "http://otel:0",
+            "http://otel:4317/",
+            "http://user@otel:4317",
+        ] {
+            assert!(bad.parse::<OtlpEndpoint>().is_err(), "{bad}");
         }
     }
 

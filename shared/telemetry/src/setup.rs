@@ -18,28 +18,70 @@ pub enum InitError {
     /// Called twice, or something else set a subscriber before.
     #[error("the log is set up already; a program does so once, when it starts")]
     AlreadySet,
+    /// Spans are to be sent, and this build cannot.
+    #[error(
+        "this build cannot send spans to a collector; take the collector out of the \
+         configuration, or build with the feature `otlp`"
+    )]
+    NoOtlp,
+    /// Spans are to be sent, and there is no runtime to send them.
+    #[error("the log with a collector must be set up within the asynchronous runtime")]
+    NoRuntime,
 }
 
-/// Stands for the log that has been set up; hold it until `main` ends.
+/// Stands for the log that has been set up; hold it until `main` ends. Dropping it sends the last
+/// spans to the collector, where there is one, and waits for that a few seconds at most; on a
+/// runtime with a single thread drop it in `spawn_blocking`, or the wait stops what it waits for.
 #[must_use = "hold the guard until main ends"]
 #[derive(Debug)]
-pub struct Guard(());
+pub struct Guard {
+    #[cfg(feature = "otlp")]
+    _exporter: Option<crate::otlp::Exporter>,
+}
 
 /// Sets up logging for the whole process, to standard error. Call it once, first thing in `main`.
 pub fn init(options: &TelemetryOptions) -> Result<Guard, InitError> {
-    let dispatch = subscriber(options, io::stderr)?;
+    let (dispatch, guard) = subscriber(options, io::stderr)?;
     dispatcher::set_global_default(dispatch).map_err(|_| InitError::AlreadySet)?;
-    Ok(Guard(()))
+    Ok(guard)
 }
 
 /// The subscriber that [`init`] sets, with a writer of the caller's choice: for tests, and for
 /// programs that keep a log of their own.
-pub fn subscriber<W>(options: &TelemetryOptions, writer: W) -> Result<Dispatch, InitError>
+pub fn subscriber<W>(options: &TelemetryOptions, writer: W) -> Result<(Dispatch, Guard), InitError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = options.filter.build()?;
-    let lines: Box<dyn Layer<_> + Send + Sync> = match options.format {
+    let registry = Registry::default()
+        .with(lines(options, writer))
+        .with(filter);
+    #[cfg(feature = "otlp")]
+    {
+        let exporter = match &options.otlp {
+            Some(endpoint) => Some(crate::otlp::Exporter::new(options.service, endpoint)?),
+            None => None,
+        };
+        let spans = exporter.as_ref().map(crate::otlp::Exporter::layer);
+        let guard = Guard {
+            _exporter: exporter,
+        };
+        Ok((Dispatch::new(registry.with(spans)), guard))
+    }
+    #[cfg(not(feature = "otlp"))]
+    {
+        if options.otlp.is_some() {
+            return Err(InitError::NoOtlp);
+        }
+        Ok((Dispatch::new(registry), Guard {}))
+    }
+}
+
+fn lines<W>(options: &TelemetryOptions, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    match options.format {
         Format::Text => tracing_subscriber::fmt::layer()
             .with_ansi(options.color == Color::Always)
             .with_writer(writer)
@@ -50,8 +92,7 @@ where
             .with_ansi(false)
             .with_writer(writer)
             .boxed(),
-    };
-    Ok(Dispatch::new(Registry::default().with(lines).with(filter)))
+    }
 }
 
 /// tracing's JSON line with the program's name put in front.
@@ -117,7 +158,7 @@ mod tests {
     fn logged(options: &TelemetryOptions, body: impl FnOnce()) -> String {
         let memory = Memory::default();
         let writer = memory.clone();
-        let dispatch = subscriber(options, move || writer.clone()).unwrap();
+        let (dispatch, _guard) = subscriber(options, move || writer.clone()).unwrap();
         dispatcher::with_default(&dispatch, body);
         String::from_utf8(memory.0.lock().unwrap().clone()).unwrap()
     }
@@ -171,6 +212,18 @@ mod tests {
         assert!(text.contains("mine") && text.contains("trouble"));
         assert!(!text.contains("theirs"));
         assert_eq!(logged(&options("off", Format::Json), || error!("x")), "");
+    }
+
+    #[test]
+    fn a_collector_that_cannot_be_served_is_an_error_not_a_silence() {
+        let mut options = TelemetryOptions::new("provado-test");
+        options.otlp = Some("http://127.0.0.1:4317".parse().unwrap());
+        let error = subscriber(&options, io::sink).unwrap_err();
+        if cfg!(feature = "otlp") {
+            assert!(matches!(error, InitError::NoRuntime), "{error}");
+        } else {
+            assert!(matches!(error, InitError::NoOtlp), "{error}");
+        }
     }
 
     #[test]
