@@ -4,8 +4,11 @@
 //! `supervisor` know no table; `events`, `lifecycle` and `request` own what every slice shares.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod access;
+pub mod config;
 pub mod db;
 pub mod events;
+pub mod fleet;
 pub mod lifecycle;
 pub mod request;
 pub mod supervisor;

@@ -124,7 +124,10 @@ pub async fn caller_revoke(tx: &mut Tx, caller: &Caller, now: Timestamp) -> Resu
     if changed != 1 {
         return Err(Error::new(
             Reason::VersionStale,
-            format!("the caller `{}` changed at the same time; try again", caller.name),
+            format!(
+                "the caller `{}` changed at the same time; try again",
+                caller.name
+            ),
         ));
     }
     tx.execute(CERTIFICATE_REVOKE_ALL, &values![caller.id, now])

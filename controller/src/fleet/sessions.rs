@@ -122,7 +122,10 @@ impl Session {
 
     /// Asks the stream to end; the first reason stays.
     pub fn cut(&self, reason: Cut) {
-        let mut slot = self.cut_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .cut_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert(reason);
         drop(slot);
         self.cut.cancel();
@@ -131,13 +134,17 @@ impl Session {
     /// Completes once the stream was asked to end, with the reason.
     pub async fn when_cut(&self) -> Cut {
         self.cut.cancelled().await;
-        let slot = self.cut_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = self
+            .cut_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         slot.unwrap_or(Cut::Replaced)
     }
 
     /// Notes that a message came over the stream: whoever is at its other end is alive.
     pub fn note_spoken(&self) {
-        self.spoken.send_modify(|count| *count = count.wrapping_add(1));
+        self.spoken
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Completes when the next message comes over the stream.
@@ -145,6 +152,11 @@ impl Session {
         let mut watcher = self.spoken.subscribe();
         // The sender lives as long as `self`, so this ends only by a message.
         let _ = watcher.changed().await;
+    }
+
+    /// Whether the stream has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// Completes when the stream has ended.
@@ -256,10 +268,13 @@ impl Sessions for SessionRegistry {
 
     fn send(&self, agent: AgentId, command: Command) -> Result<(), SendError> {
         let session = self.get(agent).ok_or(SendError::Offline)?;
-        session.commands.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SendError::Full,
-            mpsc::error::TrySendError::Closed(_) => SendError::Offline,
-        })
+        session
+            .commands
+            .try_send(command)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SendError::Full,
+                mpsc::error::TrySendError::Closed(_) => SendError::Offline,
+            })
     }
 }
 
@@ -286,7 +301,10 @@ mod tests {
         assert_eq!(registry.connected(), [agent(1)]);
         drop(second);
         assert!(!registry.is_connected(agent(1)));
-        assert_eq!(registry.send(agent(1), Command::RenewNow), Err(SendError::Offline));
+        assert_eq!(
+            registry.send(agent(1), Command::RenewNow),
+            Err(SendError::Offline)
+        );
     }
 
     #[tokio::test]
@@ -296,8 +314,14 @@ mod tests {
         for _ in 0..COMMANDS_WAITING_MAX {
             registry.send(agent(1), Command::RenewNow).unwrap();
         }
-        assert_eq!(registry.send(agent(1), Command::RenewNow), Err(SendError::Full));
-        assert_eq!(registry.send(agent(2), Command::RenewNow), Err(SendError::Offline));
+        assert_eq!(
+            registry.send(agent(1), Command::RenewNow),
+            Err(SendError::Full)
+        );
+        assert_eq!(
+            registry.send(agent(2), Command::RenewNow),
+            Err(SendError::Offline)
+        );
     }
 
     #[tokio::test]

@@ -133,7 +133,10 @@ pub async fn agent_set_state(
     }
     Err(Error::new(
         Reason::VersionStale,
-        format!("the agent `{}` changed at the same time; try again", agent.name),
+        format!(
+            "the agent `{}` changed at the same time; try again",
+            agent.name
+        ),
     ))
 }
 

@@ -23,9 +23,9 @@ statements! {
         "UPDATE agent_certificate SET revoke_time = $3 \
          WHERE agent_id = $1 AND generation < $2 AND revoke_time IS NULL",
     );
-    CERTIFICATE_SUPERSEDE_NEWER = both(
-        "UPDATE agent_certificate SET revoke_time = $3 \
-         WHERE agent_id = $1 AND generation > $2 AND revoke_time IS NULL",
+    CERTIFICATE_SUPERSEDE_BETWEEN = both(
+        "UPDATE agent_certificate SET revoke_time = $4 \
+         WHERE agent_id = $1 AND generation > $2 AND generation < $3 AND revoke_time IS NULL",
     );
     CERTIFICATE_REINSTATE = both(
         "UPDATE agent_certificate SET revoke_time = NULL \
@@ -73,7 +73,9 @@ pub async fn certificate_newest(
     tx: &mut Tx,
     agent: AgentId,
 ) -> Result<Option<AgentCertificate>, Error> {
-    let row = tx.fetch_optional(CERTIFICATE_NEWEST, &values![agent]).await?;
+    let row = tx
+        .fetch_optional(CERTIFICATE_NEWEST, &values![agent])
+        .await?;
     row.map(|row| certificate_of(&row)).transpose()
 }
 
@@ -84,19 +86,26 @@ pub async fn certificate_supersede_older(
     generation: u64,
     now: Timestamp,
 ) -> Result<u64, Error> {
-    tx.execute(CERTIFICATE_SUPERSEDE_OLDER, &values![agent, generation, now])
-        .await
+    tx.execute(
+        CERTIFICATE_SUPERSEDE_OLDER,
+        &values![agent, generation, now],
+    )
+    .await
 }
 
-/// Something newer was issued from `generation`: what had been issued from it before is superseded.
-pub async fn certificate_supersede_newer(
+/// The second of `bounds` was issued from the first: what had been issued from that one before is
+/// superseded. Returns how many that changed.
+pub async fn certificate_supersede_between(
     tx: &mut Tx,
     agent: AgentId,
-    generation: u64,
+    bounds: (u64, u64),
     now: Timestamp,
 ) -> Result<u64, Error> {
-    tx.execute(CERTIFICATE_SUPERSEDE_NEWER, &values![agent, generation, now])
-        .await
+    tx.execute(
+        CERTIFICATE_SUPERSEDE_BETWEEN,
+        &values![agent, bounds.0, bounds.1, now],
+    )
+    .await
 }
 
 /// After an unlock: every certificate that has not ended may be the true agent's.

@@ -120,7 +120,9 @@ pub async fn database_list(
     instance: InstanceId,
     limit: u32,
 ) -> Result<Vec<Database>, Error> {
-    let rows = tx.fetch_all(DATABASE_LIST, &values![instance, limit]).await?;
+    let rows = tx
+        .fetch_all(DATABASE_LIST, &values![instance, limit])
+        .await?;
     rows.iter().map(database_of).collect()
 }
 

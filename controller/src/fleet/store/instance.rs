@@ -131,7 +131,9 @@ pub async fn instance_of_agent(
     agent: AgentId,
     limit: u32,
 ) -> Result<Vec<Instance>, Error> {
-    let rows = tx.fetch_all(INSTANCE_OF_AGENT, &values![agent, limit]).await?;
+    let rows = tx
+        .fetch_all(INSTANCE_OF_AGENT, &values![agent, limit])
+        .await?;
     rows.iter().map(instance_of).collect()
 }
 
@@ -165,10 +167,13 @@ pub async fn instance_elsewhere(
     agent: AgentId,
     since: Timestamp,
 ) -> Result<Option<InstanceId>, Error> {
-    tx.fetch_optional(INSTANCE_ELSEWHERE, &values![system_identifier, agent, since])
-        .await?
-        .map(|row| row.parse("id"))
-        .transpose()
+    tx.fetch_optional(
+        INSTANCE_ELSEWHERE,
+        &values![system_identifier, agent, since],
+    )
+    .await?
+    .map(|row| row.parse("id"))
+    .transpose()
 }
 
 fn instance_of(row: &Row) -> Result<Instance, Error> {

@@ -1,0 +1,255 @@
+//! What instances and databases an agent has: the whole truth each time, turned into rows.
+//!
+//! An instance keeps its id and name over restarts and upgrades of its host; a database that was
+//! dropped and made anew is another one. What an agent no longer tells of is marked, never
+//! deleted: its backups remain. An agent can touch its own rows only.
+
+use super::Fleet;
+use super::model::{Database, DatabaseState, Instance, InstanceState};
+use super::plan;
+use super::renew::AgentPeer;
+use super::store::{agent, database, instance};
+use super::wire::{self, ToldInstance};
+use crate::db::Tx;
+use crate::events::{AuditEntry, Context, Event, audit_append};
+use jiff::SignedDuration;
+use provado_model::id::{DatabaseId, InstanceId};
+use provado_model::{Error, Reason, limits};
+use provado_proto::agent::v1::InstanceAssignment;
+use std::collections::HashMap;
+
+/// Instances of one agent that are kept, those that are gone included.
+pub const INSTANCES_PER_AGENT_MAX: u32 = 256;
+/// Databases of one instance that are kept, those that are gone included.
+pub const DATABASES_PER_INSTANCE_MAX: u32 = 20_000;
+/// How recently another agent must have told of the same primary for it to be worth a warning.
+const ELSEWHERE: SignedDuration = SignedDuration::from_mins(10);
+
+impl Fleet {
+    /// Takes over what the peer tells of its host; the ids and names in the order told.
+    ///
+    /// Errors: `INVALID_ARGUMENT` for what cannot be kept, such as a port of 0.
+    pub async fn sync_inventory(
+        &self,
+        ctx: &Context,
+        peer: &AgentPeer,
+        told: &[ToldInstance],
+    ) -> Result<Vec<InstanceAssignment>, Error> {
+        let mut tx = self.core.db.begin().await?;
+        let known = instance::instance_of_agent(&mut tx, peer.id, INSTANCES_PER_AGENT_MAX).await?;
+        let fresh = told.len().saturating_sub(known.len());
+        if known.len().saturating_add(fresh) > wire::count(INSTANCES_PER_AGENT_MAX) {
+            return Err(Error::new(
+                Reason::InvalidArgument,
+                format!("an agent may tell of {INSTANCES_PER_AGENT_MAX} instances at most"),
+            ));
+        }
+        let mut assigned = Vec::with_capacity(told.len());
+        let mut seen = Vec::with_capacity(told.len());
+        for one in told {
+            let before = plan::known_instance(&known, &one.system_identifier, &one.host, one.port);
+            let row = self.instance_sync(&mut tx, ctx, peer, before, one).await?;
+            if row.state == InstanceState::Up {
+                self.databases_sync(&mut tx, ctx, &row, one).await?;
+            }
+            seen.push(row.id);
+            assigned.push(InstanceAssignment {
+                instance_id: row.id.to_string(),
+                instance_name: row.name,
+                system_identifier: row.system_identifier,
+                port: i32::from(row.port),
+            });
+        }
+        for gone in known.iter().filter(|it| !seen.contains(&it.id)) {
+            if instance::instance_set_gone(&mut tx, gone.id).await? {
+                let entry = AuditEntry::done("instance.vanish", "instance", gone.id)
+                    .agent(peer.id)
+                    .with("name", gone.name.as_str());
+                audit_append(&mut tx, ctx, entry).await?;
+                ctx.bus
+                    .publish_on_commit(&mut tx, Event::Instance { id: gone.id });
+            }
+        }
+        agent::agent_seen(&mut tx, peer.id, ctx.now).await?;
+        tx.commit().await?;
+        Ok(assigned)
+    }
+
+    async fn instance_sync(
+        &self,
+        tx: &mut Tx,
+        ctx: &Context,
+        peer: &AgentPeer,
+        before: Option<&Instance>,
+        told: &ToldInstance,
+    ) -> Result<Instance, Error> {
+        let row = match before {
+            Some(before) => {
+                let mut row = self.renamed(tx, before, told).await?;
+                row.version = before.version.saturating_add(1);
+                told.apply(&mut row, ctx.now);
+                instance::instance_update(tx, &row).await?;
+                row
+            }
+            None => {
+                let row = self.instance_made(tx, ctx, peer, told).await?;
+                instance::instance_insert(tx, &row).await?;
+                let entry = AuditEntry::done("instance.find", "instance", row.id)
+                    .agent(peer.id)
+                    .with("name", row.name.as_str())
+                    .with("system_identifier", row.system_identifier.as_str())
+                    .with("port", u32::from(row.port));
+                audit_append(tx, ctx, entry).await?;
+                self.warn_if_elsewhere(tx, ctx, &row).await?;
+                row
+            }
+        };
+        ctx.bus
+            .publish_on_commit(tx, Event::Instance { id: row.id });
+        Ok(row)
+    }
+
+    async fn instance_made(
+        &self,
+        tx: &mut Tx,
+        ctx: &Context,
+        peer: &AgentPeer,
+        told: &ToldInstance,
+    ) -> Result<Instance, Error> {
+        let mut name = None;
+        for candidate in plan::instance_names(&told.wanted_name, &peer.name, told.port) {
+            if instance::instance_by_name(tx, &candidate).await?.is_none() {
+                name = Some(candidate);
+                break;
+            }
+        }
+        let name = name.ok_or_else(|| {
+            Error::new(
+                Reason::NameTaken,
+                format!(
+                    "every name for the instance on port {} of `{}` is taken; give it one in the \
+                     agent's configuration",
+                    told.port, peer.name
+                ),
+            )
+        })?;
+        let mut row = Instance {
+            id: InstanceId::new(self.core.clock.as_ref(), self.core.entropy.as_ref()),
+            agent: peer.id,
+            name,
+            state: InstanceState::Unknown,
+            version: 1,
+            system_identifier: String::new(),
+            data_directory: String::new(),
+            host: String::new(),
+            port: told.port,
+            server_version_number: 0,
+            in_recovery: false,
+            size_bytes: 0,
+            labels: provado_model::label::Labels::new(),
+            facts: super::model::InstanceFacts::default(),
+            create_time: ctx.now,
+            last_seen_time: ctx.now,
+        };
+        told.apply(&mut row, ctx.now);
+        Ok(row)
+    }
+
+    /// The known instance, with the name that the agent's configuration wants now if it is free.
+    async fn renamed(
+        &self,
+        tx: &mut Tx,
+        before: &Instance,
+        told: &ToldInstance,
+    ) -> Result<Instance, Error> {
+        let mut row = before.clone();
+        let wanted = &told.wanted_name;
+        if *wanted != row.name
+            && provado_model::label::name_is_valid(wanted)
+            && instance::instance_by_name(tx, wanted).await?.is_none()
+        {
+            row.name.clone_from(wanted);
+        }
+        Ok(row)
+    }
+
+    /// The same system identifier as a primary at two agents is a copied data directory or a copied
+    /// host; backups of both would look like those of one.
+    async fn warn_if_elsewhere(
+        &self,
+        tx: &mut Tx,
+        ctx: &Context,
+        row: &Instance,
+    ) -> Result<(), Error> {
+        if row.system_identifier.is_empty() || row.in_recovery {
+            return Ok(());
+        }
+        let since = ctx.now.saturating_sub(ELSEWHERE).unwrap_or(ctx.now);
+        let other =
+            instance::instance_elsewhere(tx, &row.system_identifier, row.agent, since).await?;
+        if let Some(other) = other {
+            tracing::warn!(
+                instance.id = %row.id,
+                instance.name = row.name,
+                "the instance {} has the system identifier of another running primary ({other}): \
+                 one is a copy of the other",
+                row.name
+            );
+            let entry = AuditEntry::done("instance.suspect-copy", "instance", row.id)
+                .agent(row.agent)
+                .with("other", other.to_string())
+                .with("system_identifier", row.system_identifier.as_str());
+            audit_append(tx, ctx, entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn databases_sync(
+        &self,
+        tx: &mut Tx,
+        ctx: &Context,
+        row: &Instance,
+        told: &ToldInstance,
+    ) -> Result<(), Error> {
+        let known = database::database_list_all(tx, row.id, DATABASES_PER_INSTANCE_MAX).await?;
+        let mut by_oid: HashMap<u32, Database> =
+            known.into_iter().map(|known| (known.oid, known)).collect();
+        let mut present = Vec::with_capacity(told.databases.len());
+        for one in told.databases.iter().take(limits::DATABASES_PER_RUN_MAX) {
+            present.push((by_oid.remove(&one.oid), one));
+        }
+        // First those that vanished: a database that was made anew under the same name could not
+        // be written while the old row still counts as present.
+        for gone in by_oid
+            .into_values()
+            .filter(|it| it.state == DatabaseState::Present)
+        {
+            database::database_set_gone(tx, gone.id).await?;
+            let entry = AuditEntry::done("database.vanish", "database", gone.id)
+                .agent(row.agent)
+                .with("instance", row.name.as_str())
+                .with("oid", gone.oid);
+            audit_append(tx, ctx, entry).await?;
+        }
+        // Names may have been swapped between databases that are both still there.
+        let renamed = present
+            .iter()
+            .filter_map(|(before, one)| before.as_ref().filter(|it| it.name != one.name));
+        for before in renamed {
+            database::database_set_gone(tx, before.id).await?;
+        }
+        for (before, one) in &present {
+            let id = before.as_ref().map_or_else(
+                || DatabaseId::new(self.core.clock.as_ref(), self.core.entropy.as_ref()),
+                |before| before.id,
+            );
+            let next = one.row(id, row.id, before.as_ref(), ctx.now);
+            if before.is_some() {
+                database::database_update(tx, &next).await?;
+            } else {
+                database::database_insert(tx, &next).await?;
+            }
+        }
+        Ok(())
+    }
+}
