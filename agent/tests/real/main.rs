@@ -1,0 +1,8 @@
+//! Tests of the agent on real PostgreSQL 15, 16 and 18.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, unreachable_pub, dead_code)]
+
+mod inventory;
+mod rights;
+mod support;
+mod throwaway;
