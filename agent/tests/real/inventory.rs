@@ -2,7 +2,7 @@
 
 use crate::support::{Server, sample};
 use provado_agent::postgres::inventory::{
-    CompareOptions, Owners, Privileges, Scope, compare, from_sections, read, to_sections,
+    CompareOptions, Owners, Privileges, Scope, compare, read,
 };
 use provado_agent::postgres::tools::{Invocation, Purpose, Tools, choose};
 use provado_proto::repository::v1::Inventory;
@@ -65,10 +65,6 @@ async fn a_restored_copy_is_equal_and_damage_is_named() {
             .map(|r| r.role_name.as_str())
             .collect();
         assert_eq!(roles, ["app_owner", "host=evil role", "postgres", "reader"]);
-
-        let sections = to_sections(&expected);
-        let pairs = sections.iter().map(|s| (s.name, s.content.as_slice()));
-        assert_eq!(from_sections(pairs).unwrap(), expected);
 
         server
             .run(

@@ -11,11 +11,9 @@ mod database;
 mod objects;
 mod relations;
 mod roles;
-mod sections;
 mod sequences;
 
 pub use compare::{CompareOptions, Owners, Privileges, Scope, compare};
-pub use sections::{SectionBytes, SectionsError, from_sections, to_sections};
 pub use sequences::apply_sequence_values;
 
 use super::connection::PgError;
