@@ -12,6 +12,7 @@ mod name;
 mod page;
 mod status;
 mod violations;
+pub mod wire;
 
 pub use access::{Access, METHODS, authorise};
 pub use answer::{

@@ -206,6 +206,8 @@ pub struct RunFilter {
     pub instance_id: Option<InstanceId>,
     /// On the database of this name.
     pub database_name: Option<String>,
+    /// Into or out of this repository.
+    pub repository_id: Option<RepositoryId>,
     /// About this backup.
     pub backup_id: Option<BackupId>,
     /// Parts of this run.

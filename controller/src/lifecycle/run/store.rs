@@ -1,25 +1,14 @@
-//! The SQL of `run`.
+//! The SQL that makes and moves rows of `run`.
 
-use super::model::{NewRun, Run, RunBinding, RunEvent, RunFilter, advance};
-use crate::db::{Row, Tx, statements, values};
+use super::model::{NewRun, Run, RunEvent, advance};
+use super::row::{run_columns, run_of};
+use crate::db::{Tx, statements, values};
 use crate::events::{AuditEntry, Context, Event, audit_append};
 use crate::lifecycle::Failure;
 use crate::lifecycle::run::RunEffect;
-use crate::lifecycle::sql::{among, json, text};
-use jiff::Timestamp;
+use crate::lifecycle::sql::json;
 use provado_model::id::RunId;
-use provado_model::state::RunState;
-use provado_model::{Error, Reason, time};
-
-macro_rules! run_columns {
-    () => {
-        "id, kind, state, version, requester_id, requester_name, spec_json, labels_json, agent_id, \
-         instance_id, database_id, database_name, repository_id, backup_id, parent_run_id, \
-         priority, attempts_max, attempt_number, exclusive_key, cancel_requested, \
-         not_before_time, deadline_time, request_time, queue_time, start_time, end_time, \
-         failure_kind, failure_reason, failure_message, failure_context_json, outcome_json"
-    };
-}
+use provado_model::{Error, Reason};
 
 statements! {
     RUN_INSERT = both(
@@ -43,73 +32,10 @@ statements! {
          failure_context_json = $20 \
          WHERE id = $21 AND version = $22",
     );
-    RUN_LIST = both(concat!(
-        "SELECT ", run_columns!(), " FROM run \
-         WHERE (request_time < $1 OR (request_time = $1 AND id < $2)) \
-         AND ($3 = '' OR $3 LIKE '%,' || state || ',%') \
-         AND ($4 = '' OR $4 LIKE '%,' || kind || ',%') \
-         AND ($5 = '' OR agent_id = $5) \
-         AND ($6 = '' OR instance_id = $6) \
-         AND (CAST($7 AS TEXT) IS NULL OR database_name = $7) \
-         AND ($8 = '' OR backup_id = $8) \
-         AND ($9 = '' OR parent_run_id = $9) \
-         AND ($10 = '' OR requester_id = $10) \
-         AND request_time >= $11 AND request_time < $12 \
-         ORDER BY request_time DESC, id DESC LIMIT $13"
-    ));
-    RUN_LIST_REQUESTED = both(concat!(
-        "SELECT ", run_columns!(), " FROM run WHERE state = 'requested' ORDER BY id LIMIT $1"
-    ));
-    RUN_LIST_QUEUED = both(concat!(
-        "SELECT ", run_columns!(), " FROM run WHERE state = 'queued' AND not_before_time <= $1 \
-         ORDER BY priority, id LIMIT $2"
-    ));
-    RUN_LIST_CANCEL_ASKED = both(concat!(
-        "SELECT ", run_columns!(), " FROM run \
-         WHERE state IN ('dispatched', 'running') AND cancel_requested = 1 \
-         ORDER BY id LIMIT $1"
-    ));
-    RUN_LIST_CHILDREN = both(concat!(
-        "SELECT ", run_columns!(), " FROM run WHERE parent_run_id = $1 ORDER BY id LIMIT $2"
-    ));
-    RUN_LIST_PARENTS_LIVE = both(concat!(
-        "SELECT ", run_columns!(), " FROM run \
-         WHERE state IN ('dispatched', 'running') \
-         AND EXISTS (SELECT 1 FROM run AS part WHERE part.parent_run_id = run.id) \
-         ORDER BY id LIMIT $1"
-    ));
-    RUN_LIST_WITHOUT_ATTEMPT = both(concat!(
-        "SELECT ", run_columns!(), " FROM run \
-         WHERE state IN ('dispatched', 'running') \
-         AND EXISTS (SELECT 1 FROM attempt WHERE attempt.run_id = run.id) \
-         AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.run_id = run.id \
-         AND attempt.state IN ('offered', 'accepted', 'running')) \
-         ORDER BY id LIMIT $1"
-    ));
-    RUN_LIST_OVERDUE = both(concat!(
-        "SELECT ", run_columns!(), " FROM run \
-         WHERE deadline_time IS NOT NULL AND deadline_time <= $1 \
-         AND state IN ('requested', 'queued', 'dispatched', 'running') \
-         ORDER BY deadline_time LIMIT $2"
-    ));
-    RUN_CHILDREN_COUNT = both(
-        "SELECT state, COUNT(*) AS run_count FROM run WHERE parent_run_id = $1 GROUP BY state",
-    );
-    RUN_EXCLUSIVE_HOLDER = both(
-        "SELECT id FROM run WHERE exclusive_key = $1 AND state IN ('dispatched', 'running')",
-    );
 }
 
 /// Statements that must not scan the whole table.
-pub const HOT: &[&str] = &[
-    "RUN_GET",
-    "RUN_LIST_REQUESTED",
-    "RUN_LIST_QUEUED",
-    "RUN_LIST_CANCEL_ASKED",
-    "RUN_LIST_CHILDREN",
-    "RUN_LIST_OVERDUE",
-    "RUN_EXCLUSIVE_HOLDER",
-];
+pub const HOT: &[&str] = &["RUN_GET"];
 
 /// Whether a row is new or was there.
 #[derive(Debug, Clone, PartialEq)]
@@ -297,134 +223,4 @@ pub async fn run_resolve(tx: &mut Tx, part: &str) -> Result<Vec<RunId>, Error> {
         )
         .await?;
     rows.iter().map(|row| row.parse("id")).collect()
-}
-
-/// Runs that fit the filter, newest request first, after the cursor (request time and id of the
-/// last one seen), at most `limit`.
-pub async fn run_list(
-    tx: &mut Tx,
-    filter: &RunFilter,
-    after: Option<(Timestamp, RunId)>,
-    limit: u32,
-) -> Result<Vec<Run>, Error> {
-    let (after_time, after_id) = after.map_or((i64::MAX, String::new()), |(time, id)| {
-        (time::to_micros(time), id.to_string())
-    });
-    let rows = tx
-        .fetch_all(
-            RUN_LIST,
-            &values![
-                after_time,
-                after_id,
-                among(filter.states.iter().map(|state| state.as_str())),
-                among(filter.kinds.iter().map(|kind| kind.as_str())),
-                text(filter.agent_id),
-                text(filter.instance_id),
-                filter.database_name,
-                text(filter.backup_id),
-                text(filter.parent_run_id),
-                text(filter.requester_id),
-                filter.from_time.map_or(i64::MIN, time::to_micros),
-                filter.until_time.map_or(i64::MAX, time::to_micros),
-                limit,
-            ],
-        )
-        .await?;
-    rows.iter().map(run_of).collect()
-}
-
-/// Runs that wait to be admitted, oldest id first.
-pub async fn run_list_requested(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_REQUESTED, &values![limit]).await?)
-}
-
-/// Runs that wait for an agent and may go now, in order of priority, then id.
-pub async fn run_list_queued(tx: &mut Tx, now: Timestamp, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_QUEUED, &values![now, limit]).await?)
-}
-
-/// Runs that are with an agent although someone asked for their end.
-pub async fn run_list_cancel_asked(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_CANCEL_ASKED, &values![limit]).await?)
-}
-
-/// The parts of a run, in order of id.
-pub async fn run_list_children(tx: &mut Tx, parent: RunId, limit: u32) -> Result<Vec<Run>, Error> {
-    list(
-        tx.fetch_all(RUN_LIST_CHILDREN, &values![parent, limit])
-            .await?,
-    )
-}
-
-/// Runs whose work is in their parts and that have begun, in order of id.
-pub async fn run_list_parents_live(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_PARENTS_LIVE, &values![limit]).await?)
-}
-
-/// Runs that are with an agent although none of their attempts may still act.
-pub async fn run_list_without_attempt(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(
-        tx.fetch_all(RUN_LIST_WITHOUT_ATTEMPT, &values![limit])
-            .await?,
-    )
-}
-
-/// Runs past their deadline that have not ended.
-pub async fn run_list_overdue(tx: &mut Tx, now: Timestamp, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_OVERDUE, &values![now, limit]).await?)
-}
-
-/// How many parts of a run are in which state.
-pub async fn run_children_count(tx: &mut Tx, parent: RunId) -> Result<Vec<(RunState, u64)>, Error> {
-    let rows = tx.fetch_all(RUN_CHILDREN_COUNT, &values![parent]).await?;
-    rows.iter()
-        .map(|row| Ok((row.parse("state")?, row.size("run_count")?)))
-        .collect()
-}
-
-/// The run with this exclusive key that is with an agent, if there is one.
-pub async fn run_exclusive_holder(tx: &mut Tx, key: &str) -> Result<Option<RunId>, Error> {
-    tx.fetch_optional(RUN_EXCLUSIVE_HOLDER, &values![key])
-        .await?
-        .map(|row| row.parse("id"))
-        .transpose()
-}
-
-fn list(rows: Vec<Row>) -> Result<Vec<Run>, Error> {
-    rows.iter().map(run_of).collect()
-}
-
-fn run_of(row: &Row) -> Result<Run, Error> {
-    Ok(Run {
-        id: row.parse("id")?,
-        kind: row.parse("kind")?,
-        state: row.parse("state")?,
-        version: row.size("version")?,
-        requester_id: row.text("requester_id")?,
-        requester_name: row.text("requester_name")?,
-        spec: row.json("spec_json")?,
-        labels: row.json("labels_json")?,
-        binding: RunBinding {
-            agent_id: row.parse_opt("agent_id")?,
-            instance_id: row.parse_opt("instance_id")?,
-            database_id: row.parse_opt("database_id")?,
-            database_name: row.text_opt("database_name")?,
-            repository_id: row.parse_opt("repository_id")?,
-            backup_id: row.parse_opt("backup_id")?,
-            exclusive_key: row.text_opt("exclusive_key")?,
-        },
-        parent_run_id: row.parse_opt("parent_run_id")?,
-        priority: row.number("priority")?,
-        attempts_max: row.number("attempts_max")?,
-        attempt_number: row.number("attempt_number")?,
-        cancel_requested: row.flag("cancel_requested")?,
-        not_before_time: row.time("not_before_time")?,
-        deadline_time: row.time_opt("deadline_time")?,
-        request_time: row.time("request_time")?,
-        queue_time: row.time_opt("queue_time")?,
-        start_time: row.time_opt("start_time")?,
-        end_time: row.time_opt("end_time")?,
-        failure: Failure::of(row)?,
-        outcome: row.json_opt("outcome_json")?,
-    })
 }

@@ -1,0 +1,297 @@
+//! The audit chain, checkpoints, witnesses, logs.
+
+use crate::world::World;
+use jiff::SignedDuration;
+use provado_controller::db::Database;
+use provado_controller::events::{
+    AuditEntry, AuditFilter, LogLevel, LogLine, StoredCheckpoint, audit_append, audit_get,
+    audit_head, audit_list, checkpoint_insert, checkpoint_latest, checkpoint_list, run_log_append,
+    run_log_list,
+};
+use provado_controller::lifecycle::controller::{
+    Verdict, amnesia_clear, clock_advance, controller_get, destructive_allowed, witness_apply,
+    witness_judge,
+};
+use provado_identity::signed_note::{self, NoteKey};
+use provado_identity::signing::SigningKey;
+use provado_model::audit_chain::{ChainHead, Checkpoint};
+use provado_model::random::SeededEntropy;
+use provado_model::{Reason, limits};
+
+impl World {
+    async fn append(&self, name: &str) {
+        let mut tx = self.begin().await;
+        let entry = AuditEntry::done("agent.revoke", "agent", name).with("why", "it's\n\"old\"");
+        audit_append(&mut tx, &self.ctx(), entry).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+pub async fn a_chain_grows_without_gaps_and_verifies(world: World) {
+    for number in 0..20 {
+        world.append(&number.to_string()).await;
+    }
+    let before = world.chain().await;
+    assert_eq!(before.len(), 20);
+    assert_eq!(before[0].caller_name, "ana");
+    assert_eq!(before[0].peer_address.as_deref(), Some("127.0.0.1:9"));
+    if matches!(world.core.db, Database::Postgres { .. }) {
+        // Two transactions that append at the same time take their turns.
+        let mut first = world.begin().await;
+        let entry = AuditEntry::done("a.b", "x", "first");
+        audit_append(&mut first, &world.ctx(), entry).await.unwrap();
+        let second = async {
+            let mut second = world.begin().await;
+            let entry = AuditEntry::done("a.b", "x", "second");
+            audit_append(&mut second, &world.ctx(), entry)
+                .await
+                .unwrap();
+            second.commit().await.unwrap();
+        };
+        let (done, ()) = tokio::join!(first.commit(), second);
+        done.unwrap();
+        assert_eq!(world.chain().await.len(), 22);
+    }
+}
+
+pub async fn events_that_are_undone_leave_no_gap(world: World) {
+    world.append("1").await;
+    let mut tx = world.begin().await;
+    let entry = AuditEntry::done("a.b", "x", "undone");
+    assert_eq!(audit_append(&mut tx, &world.ctx(), entry).await.unwrap(), 2);
+    tx.rollback().await.unwrap();
+    world.append("2").await;
+    let chain = world.chain().await;
+    let names: Vec<_> = chain
+        .iter()
+        .map(|event| event.resource_name.as_str())
+        .collect();
+    assert_eq!(names, ["1", "2"]);
+}
+
+pub async fn events_are_filtered_and_paged_by_sequence(world: World) {
+    for name in ["a", "b", "a", "b"] {
+        world.advance(1);
+        world.append(name).await;
+    }
+    let check = async |filter: AuditFilter, after: u64, expected: &[u64]| {
+        let mut tx = world.begin().await;
+        let events = audit_list(&mut tx, &filter, after, 3).await.unwrap();
+        let sequences: Vec<u64> = events.iter().map(|event| event.sequence).collect();
+        assert_eq!(sequences, expected, "{filter:?}");
+    };
+    let none = AuditFilter::default;
+    check(none(), 0, &[1, 2, 3]).await;
+    check(none(), 3, &[4]).await;
+    let resource_name = Some("b".into());
+    check(
+        AuditFilter {
+            resource_name,
+            ..none()
+        },
+        0,
+        &[2, 4],
+    )
+    .await;
+    check(
+        AuditFilter {
+            action: Some("agent.revoke".into()),
+            ..none()
+        },
+        2,
+        &[3, 4],
+    )
+    .await;
+    check(
+        AuditFilter {
+            caller: Some("ana".into()),
+            ..none()
+        },
+        0,
+        &[1, 2, 3],
+    )
+    .await;
+    check(
+        AuditFilter {
+            caller: Some("bea".into()),
+            ..none()
+        },
+        0,
+        &[],
+    )
+    .await;
+    let from_time = Some(world.ctx().now);
+    check(
+        AuditFilter {
+            from_time,
+            ..none()
+        },
+        0,
+        &[4],
+    )
+    .await;
+    check(
+        AuditFilter {
+            until_time: from_time,
+            ..none()
+        },
+        0,
+        &[1, 2, 3],
+    )
+    .await;
+}
+
+pub async fn checkpoints_are_kept_once(world: World) {
+    let mut tx = world.begin().await;
+    assert_eq!(checkpoint_latest(&mut tx).await.unwrap(), None);
+    let mut checkpoint = StoredCheckpoint {
+        head: ChainHead {
+            sequence: 5,
+            hash: "ab".into(),
+        },
+        epoch: 1,
+        time: world.ctx().now,
+        note: "first".into(),
+    };
+    checkpoint_insert(&mut tx, &checkpoint).await.unwrap();
+    let first = checkpoint.clone();
+    checkpoint.note = "second".into();
+    checkpoint_insert(&mut tx, &checkpoint).await.unwrap();
+    assert_eq!(
+        checkpoint_latest(&mut tx).await.unwrap(),
+        Some(first.clone())
+    );
+    assert_eq!(checkpoint_list(&mut tx, 4, 9).await.unwrap(), [first]);
+    assert_eq!(checkpoint_list(&mut tx, 5, 9).await.unwrap(), []);
+}
+
+pub async fn log_lines_are_kept_once_and_bounded(world: World) {
+    let run = world.request(&world.new_run(world.agent())).await;
+    let line = |attempt_number, sequence, message: &str| LogLine {
+        attempt_number,
+        sequence,
+        time: world.ctx().now,
+        level: LogLevel::Warn,
+        message: message.to_owned(),
+    };
+    let past = u64::try_from(limits::LOG_LINES_MAX).unwrap() + 1;
+    let long = "ä".repeat(limits::LOG_LINE_BYTES_MAX);
+    let lines = [
+        line(1, 1, "a\0b"),
+        line(1, 2, &long),
+        line(1, past, "dropped"),
+        line(2, 1, "c"),
+    ];
+    let mut tx = world.begin().await;
+    run_log_append(&mut tx, &world.ctx(), run.id, &lines)
+        .await
+        .unwrap();
+    run_log_append(&mut tx, &world.ctx(), run.id, &[line(1, 1, "again")])
+        .await
+        .unwrap();
+    let kept = run_log_list(&mut tx, run.id, (0, 0), 10).await.unwrap();
+    assert_eq!(kept.len(), 3);
+    assert_eq!(kept[0].message, "a\u{fffd}b");
+    assert_eq!(kept[1].message.len(), limits::LOG_LINE_BYTES_MAX);
+    let rest = run_log_list(&mut tx, run.id, (1, 2), 10).await.unwrap();
+    assert_eq!(rest, [line(2, 1, "c")]);
+    assert_eq!(
+        run_log_list(&mut tx, run.id, (1, 0), 1)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+pub async fn what_an_agent_remembers_shows_a_lost_state(world: World) {
+    let key = SigningKey::generate(&SeededEntropy::new(9)).unwrap();
+    let name = format!("provado-audit/{}", world.core.id());
+    let note_key = NoteKey::new(&name, key.public_key()).unwrap();
+    for name in ["1", "2", "3"] {
+        world.append(name).await;
+    }
+    let agent = world.agent();
+    let mut tx = world.begin().await;
+    let head = audit_head(&mut tx).await.unwrap();
+    let hash = |sequence| {
+        let records = world.core.db.clone();
+        async move {
+            let mut tx = records.read().await.unwrap();
+            audit_get(&mut tx, sequence).await.unwrap().unwrap().hash
+        }
+    };
+    drop(tx);
+    let second = hash(2).await;
+    let note = |controller: &str, sequence, hash: &str| {
+        let checkpoint = Checkpoint {
+            controller: controller.to_owned(),
+            head: ChainHead {
+                sequence,
+                hash: hash.to_owned(),
+            },
+            epoch: 4,
+            time_micros: 0,
+        };
+        signed_note::sign(&checkpoint.body(), &name, &key).unwrap()
+    };
+    let own = world.core.id().to_string();
+    let judge = async |note: &str, epoch: u64| {
+        let mut tx = world.begin().await;
+        witness_judge(&mut tx, &note_key, note, epoch)
+            .await
+            .unwrap()
+    };
+    assert_eq!(judge("", 1).await, Verdict::Agrees);
+    assert_eq!(judge(&note(&own, 3, &head.hash), 1).await, Verdict::Agrees);
+    assert_eq!(judge(&note(&own, 2, &second), 0).await, Verdict::Agrees);
+    let more = |verdict| matches!(verdict, Verdict::KnowsMore { .. });
+    assert!(more(judge("", 2).await));
+    assert!(more(judge(&note(&own, 4, &head.hash), 1).await));
+    assert!(more(judge(&note(&own, 2, &head.hash), 1).await));
+    assert!(more(judge(&note("another", 3, &head.hash), 1).await));
+    let forged = note(&own, 4, &head.hash).replace("\n4\n", "\n5\n");
+    assert!(matches!(judge(&forged, 1).await, Verdict::NotOurs { .. }));
+
+    let verdict = judge(&note(&own, 4, &head.hash), 1).await;
+    let mut tx = world.begin().await;
+    destructive_allowed(&mut tx).await.unwrap();
+    assert!(
+        witness_apply(&mut tx, &world.ctx(), agent, &verdict)
+            .await
+            .unwrap()
+    );
+    // The same again, from this agent or another, is no news.
+    assert!(
+        !witness_apply(&mut tx, &world.ctx(), agent, &verdict)
+            .await
+            .unwrap()
+    );
+    assert_eq!(controller_get(&mut tx).await.unwrap().epoch, 5);
+    let error = destructive_allowed(&mut tx).await.unwrap_err();
+    assert_eq!(error.reason, Reason::ControllerAmnesia);
+    assert!(amnesia_clear(&mut tx, &world.ctx()).await.unwrap());
+    destructive_allowed(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let chain = world.chain().await;
+    let actions: Vec<_> = chain
+        .iter()
+        .skip(3)
+        .map(|event| event.action.as_str())
+        .collect();
+    let expected = ["notice-amnesia", "raise-epoch", "accept-amnesia"];
+    assert_eq!(actions, expected.map(|verb| format!("controller.{verb}")));
+}
+
+pub async fn a_clock_that_goes_back_is_noticed(world: World) {
+    let tolerance = SignedDuration::from_secs(60);
+    let now = world.ctx().now;
+    let mut tx = world.begin().await;
+    let ahead = now + SignedDuration::from_secs(100);
+    assert!(clock_advance(&mut tx, ahead, tolerance).await.unwrap());
+    let near = now + SignedDuration::from_secs(40);
+    assert!(clock_advance(&mut tx, near, tolerance).await.unwrap());
+    assert!(!clock_advance(&mut tx, now, tolerance).await.unwrap());
+    let state = controller_get(&mut tx).await.unwrap();
+    assert_eq!(state.clock_high_water_time, ahead);
+}
