@@ -47,7 +47,10 @@ pub enum FileError {
         mode: u32,
     },
     /// It belongs to someone else.
-    #[error("`{}` belongs to user id {owner}, not to the user this program runs as; run `chown` on it", path.display())]
+    #[error(
+        "`{}` belongs to user id {owner}, not to the user this program runs as; run `chown` on it",
+        path.display()
+    )]
     ForeignOwner {
         /// The file or directory.
         path: PathBuf,
