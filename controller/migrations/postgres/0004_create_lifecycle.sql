@@ -49,6 +49,11 @@ CREATE INDEX run_live ON run (agent_id, id) WHERE state IN ('dispatched', 'runni
 CREATE UNIQUE INDEX run_exclusive ON run (exclusive_key)
     WHERE exclusive_key IS NOT NULL AND state IN ('dispatched', 'running');
 
+-- Who works on, or waits for, the same thing.
+CREATE INDEX run_by_exclusive_key ON run (exclusive_key, request_time, id)
+    WHERE exclusive_key IS NOT NULL
+    AND state IN ('requested', 'queued', 'dispatched', 'running');
+
 CREATE TABLE attempt (
     id TEXT COLLATE "C" PRIMARY KEY,
     run_id TEXT COLLATE "C" NOT NULL REFERENCES run (id),

@@ -1,0 +1,411 @@
+//! Asking for restores, checks, drills, sweeps, inspections and new repositories.
+
+use super::Runs;
+use super::backup::{check_agent, check_ready};
+use crate::admit::insert::{Wanted, request};
+use crate::admit::names::Names;
+use crate::admit::plan;
+use crate::db::Tx;
+use crate::fleet::model::Instance;
+use crate::fleet::store::database::database_by_name;
+use crate::fleet::store::instance::instance_by_id;
+use crate::lifecycle::backup::Backup;
+use crate::lifecycle::controller::destructive_allowed;
+use crate::lifecycle::run::{RunBinding, RunKind, run_id_for_request};
+use crate::lifecycle::spec::{
+    CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec, SelectionSpec,
+};
+use crate::lifecycle::wire::{level_in, selection_in};
+use crate::policy::{Repository, repository_by_id, repository_find};
+use crate::request::wire::seconds_of;
+use crate::request::{Caller, Violations, answer_get, answer_put, request_digest, request_id_of};
+use crate::{resolve, sealed};
+use prost::Message;
+use provado_model::id::{RequestId, RunId};
+use provado_model::{Error, Reason};
+use provado_proto::operator::v1 as wire;
+
+/// How old an orphan must be to be swept when the request does not say.
+const GRACE_SECONDS_DEFAULT: i64 = 24 * 60 * 60;
+
+/// A request on its way to a run: what every method here does the same way.
+struct Asked<'a> {
+    method: &'static str,
+    digest: String,
+    caller: &'a Caller,
+    request_id: RequestId,
+    /// Whether nothing is to be changed.
+    dry: Dry,
+    sealed_identity: &'a str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dry {
+    Yes,
+    No,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        method: &'static str,
+        caller: &'a Caller,
+        message: &impl Message,
+        (request_id, validate_only): (RequestId, bool),
+    ) -> Self {
+        Self {
+            method,
+            digest: request_digest(message),
+            caller,
+            request_id,
+            dry: if validate_only { Dry::Yes } else { Dry::No },
+            sealed_identity: "",
+        }
+    }
+
+    fn run_id(&self) -> RunId {
+        run_id_for_request(&self.caller.id(), self.request_id)
+    }
+}
+
+/// What a request works on, and how its run is made from it.
+enum Target<'a> {
+    Restore(&'a wire::RunRestoreRequest, RestoreSpec),
+    Check(&'a str, CheckSpec),
+    Drill(&'a str, DrillSpec),
+    Prune(&'a str, PruneSpec),
+    Inspect(&'a str),
+    Init(&'a str),
+}
+
+impl Runs {
+    pub(super) async fn restore(
+        &self,
+        caller: &Caller,
+        request: &wire::RunRestoreRequest,
+    ) -> Result<wire::RunRestoreResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        plan::check_new_database(&request.database_name, &mut violations);
+        let selection: SelectionSpec = request
+            .selection
+            .as_ref()
+            .map(selection_in)
+            .unwrap_or_default();
+        plan::check_selection(&selection, &mut violations);
+        let jobs_count = plan::check_jobs(request.jobs_count, &mut violations);
+        check_sealed(&request.sealed_identity, &mut violations);
+        required("backup", &request.backup, &mut violations);
+        violations.finish()?;
+        let id = (checked(request_id)?, request.validate_only);
+        let mut asked = Asked::new("RunRestore", caller, request, id);
+        asked.sealed_identity = &request.sealed_identity;
+        let spec = RestoreSpec {
+            selection,
+            jobs_count,
+            no_owner: request.no_owner,
+            no_acl: request.no_acl,
+            create_roles: request.create_roles,
+            sealed: !request.sealed_identity.is_empty(),
+        };
+        self.serve(&asked, Target::Restore(request, spec), |run| {
+            wire::RunRestoreResponse { run: Some(run) }
+        })
+        .await
+    }
+
+    pub(super) async fn check(
+        &self,
+        caller: &Caller,
+        request: &wire::RunCheckRequest,
+    ) -> Result<wire::RunCheckResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        check_sealed(&request.sealed_identity, &mut violations);
+        required("backup", &request.backup, &mut violations);
+        violations.finish()?;
+        let id = (checked(request_id)?, request.validate_only);
+        let mut asked = Asked::new("RunCheck", caller, request, id);
+        asked.sealed_identity = &request.sealed_identity;
+        let spec = CheckSpec {
+            level: level_in(request.level()).unwrap_or_default(),
+            sealed: !request.sealed_identity.is_empty(),
+        };
+        self.serve(&asked, Target::Check(&request.backup, spec), |run| {
+            wire::RunCheckResponse { run: Some(run) }
+        })
+        .await
+    }
+
+    pub(super) async fn drill(
+        &self,
+        caller: &Caller,
+        request: &wire::RunDrillRequest,
+    ) -> Result<wire::RunDrillResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        let jobs_count = plan::check_jobs(request.jobs_count, &mut violations);
+        check_sealed(&request.sealed_identity, &mut violations);
+        required("backup", &request.backup, &mut violations);
+        violations.finish()?;
+        let id = (checked(request_id)?, request.validate_only);
+        let mut asked = Asked::new("RunDrill", caller, request, id);
+        asked.sealed_identity = &request.sealed_identity;
+        let spec = DrillSpec {
+            jobs_count,
+            sealed: !request.sealed_identity.is_empty(),
+        };
+        self.serve(&asked, Target::Drill(&request.backup, spec), |run| {
+            wire::RunDrillResponse { run: Some(run) }
+        })
+        .await
+    }
+
+    pub(super) async fn prune(
+        &self,
+        caller: &Caller,
+        request: &wire::RunPruneRequest,
+    ) -> Result<wire::RunPruneResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        let grace = violations.take(seconds_of("grace", request.grace.as_ref()));
+        required("repository", &request.repository, &mut violations);
+        violations.finish()?;
+        // A dry run of a sweep is a run too: only the agent sees what would go.
+        let asked = Asked::new("RunPrune", caller, request, (checked(request_id)?, false));
+        let spec = PruneSpec {
+            grace_seconds: grace.flatten().unwrap_or(GRACE_SECONDS_DEFAULT),
+            validate_only: request.validate_only,
+        };
+        self.serve(&asked, Target::Prune(&request.repository, spec), |run| {
+            wire::RunPruneResponse { run: Some(run) }
+        })
+        .await
+    }
+
+    pub(super) async fn inspect(
+        &self,
+        caller: &Caller,
+        request: &wire::RunInspectRequest,
+    ) -> Result<wire::RunInspectResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        required("agent", &request.agent, &mut violations);
+        violations.finish()?;
+        let id = (checked(request_id)?, request.validate_only);
+        let asked = Asked::new("RunInspect", caller, request, id);
+        self.serve(&asked, Target::Inspect(&request.agent), |run| {
+            wire::RunInspectResponse { run: Some(run) }
+        })
+        .await
+    }
+
+    pub(super) async fn init(
+        &self,
+        caller: &Caller,
+        request: &wire::RunInitRequest,
+    ) -> Result<wire::RunInitResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        required("repository", &request.repository, &mut violations);
+        violations.finish()?;
+        let id = (checked(request_id)?, request.validate_only);
+        let asked = Asked::new("RunInit", caller, request, id);
+        self.serve(&asked, Target::Init(&request.repository), |run| {
+            wire::RunInitResponse { run: Some(run) }
+        })
+        .await
+    }
+
+    /// The walk of every request: the answer given before, or resolve, request, answer, commit.
+    async fn serve<R: Message + Default>(
+        &self,
+        asked: &Asked<'_>,
+        target: Target<'_>,
+        respond: impl FnOnce(wire::Run) -> R,
+    ) -> Result<R, Error> {
+        let ctx = self
+            .core
+            .context(asked.caller.actor(), Some(asked.request_id));
+        let mut tx = self.core.db.begin().await?;
+        if let Some(answer) = answer_get(&mut tx, &ctx, asked.method, &asked.digest).await? {
+            return Ok(answer);
+        }
+        let wanted = resolve_target(&mut tx, asked.run_id(), target).await?;
+        let run = request(&mut tx, &ctx, wanted).await?;
+        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
+        let response = respond(shown);
+        if asked.dry == Dry::Yes {
+            tx.rollback().await?;
+            return Ok(response);
+        }
+        answer_put(&mut tx, &ctx, asked.method, &asked.digest, &response).await?;
+        if !asked.sealed_identity.is_empty() {
+            // Before the commit: a run must not be sent while its identity is not held yet.
+            self.sealed.put(run.id, asked.sealed_identity)?;
+        }
+        if let Err(error) = tx.commit().await {
+            self.sealed.drop_of(run.id);
+            return Err(error);
+        }
+        Ok(response)
+    }
+}
+
+fn checked(request_id: Option<RequestId>) -> Result<RequestId, Error> {
+    request_id.ok_or_else(|| Error::internal("no request id after its check"))
+}
+
+fn required(field: &'static str, value: &str, violations: &mut Violations) {
+    if value.is_empty() {
+        violations.add(field, "must not be empty");
+    }
+}
+
+fn check_sealed(identity: &str, violations: &mut Violations) {
+    if identity.is_empty() {
+        return;
+    }
+    if let Some(problem) = sealed::problem_of(identity) {
+        violations.add("sealed_identity", problem);
+    }
+}
+
+/// The run that a request makes: everything named in it found, and every rule that the controller
+/// can hold it against.
+async fn resolve_target(tx: &mut Tx, id: RunId, target: Target<'_>) -> Result<Wanted, Error> {
+    let (kind, spec, binding) = match target {
+        Target::Restore(request, spec) => {
+            let binding = restore_binding(tx, request, &spec).await?;
+            (RunKind::Restore, RunSpec::Restore(spec), binding)
+        }
+        Target::Check(backup, spec) => {
+            let binding = backup_binding(tx, backup).await?;
+            (RunKind::Check, RunSpec::Check(spec), binding)
+        }
+        Target::Drill(backup, spec) => {
+            let binding = backup_binding(tx, backup).await?;
+            (RunKind::Drill, RunSpec::Drill(spec), binding)
+        }
+        Target::Prune(name, spec) => {
+            let repository = repository_find(tx, "repository", name).await?;
+            check_ready(&repository)?;
+            if !spec.validate_only {
+                destructive_allowed(tx).await?;
+            }
+            let binding = repository_binding(tx, &repository).await?;
+            (RunKind::Prune, RunSpec::Prune(spec), binding)
+        }
+        Target::Init(name) => {
+            let repository = repository_find(tx, "repository", name).await?;
+            let binding = repository_binding(tx, &repository).await?;
+            (RunKind::Init, RunSpec::Init, binding)
+        }
+        Target::Inspect(name) => {
+            let agent = resolve::agent(tx, "agent", name).await?;
+            plan::check_agent(&agent)?;
+            let binding = RunBinding {
+                agent_id: Some(agent.id),
+                exclusive_key: Some(plan::inspect_key(agent.id)),
+                ..RunBinding::default()
+            };
+            (RunKind::Inspect, RunSpec::Inspect, binding)
+        }
+    };
+    Ok(Wanted::new(id, kind, spec, binding))
+}
+
+async fn restore_binding(
+    tx: &mut Tx,
+    request: &wire::RunRestoreRequest,
+    spec: &RestoreSpec,
+) -> Result<RunBinding, Error> {
+    destructive_allowed(tx).await?;
+    let backup = resolve::backup(tx, "backup", &request.backup).await?;
+    plan::check_restorable(&backup)?;
+    let mut violations = Violations::default();
+    plan::check_holds(&backup, &spec.selection, &mut violations);
+    violations.finish()?;
+    let instance = if request.instance.is_empty() {
+        source_of(tx, &backup).await?
+    } else {
+        resolve::instance(tx, "instance", &request.instance).await?
+    };
+    plan::check_instance(&instance)?;
+    let repository = repository_of(tx, &backup).await?;
+    if repository.facts.agent != instance.agent {
+        return Err(Violations::of(
+            "instance",
+            format!(
+                "{} is on another host than the repository {}, which only its own agent can read",
+                instance.name, repository.facts.name
+            ),
+        ));
+    }
+    check_agent(tx, instance.agent).await?;
+    plan::check_version(&backup, &instance)?;
+    let name = &request.database_name;
+    if database_by_name(tx, instance.id, name).await?.is_some() {
+        return Err(Error::new(
+            Reason::TargetExists,
+            format!(
+                "the instance {} has a database {name} already; restore under another name",
+                instance.name
+            ),
+        )
+        .with("database", name));
+    }
+    Ok(RunBinding {
+        agent_id: Some(instance.agent),
+        instance_id: Some(instance.id),
+        database_id: None,
+        database_name: Some(name.clone()),
+        repository_id: Some(repository.facts.id),
+        backup_id: Some(backup.facts.id),
+        exclusive_key: Some(plan::restore_key(instance.id, name)),
+    })
+}
+
+async fn source_of(tx: &mut Tx, backup: &Backup) -> Result<Instance, Error> {
+    let found = instance_by_id(tx, backup.facts.instance_id).await?;
+    found.ok_or_else(|| {
+        resolve::not_found(
+            Reason::InstanceNotFound,
+            "instance",
+            &backup.facts.instance_name,
+        )
+    })
+}
+
+async fn repository_of(tx: &mut Tx, backup: &Backup) -> Result<Repository, Error> {
+    let id = backup.facts.repository_id;
+    let found = repository_by_id(tx, id).await?;
+    found.ok_or_else(|| Error::internal(format!("repository {id} of a backup is not there")))
+}
+
+/// Where a check or drill of a backup runs: where its repository is.
+async fn backup_binding(tx: &mut Tx, name: &str) -> Result<RunBinding, Error> {
+    let backup = resolve::backup(tx, "backup", name).await?;
+    plan::check_there(&backup)?;
+    let repository = repository_of(tx, &backup).await?;
+    check_agent(tx, repository.facts.agent).await?;
+    Ok(RunBinding {
+        agent_id: Some(repository.facts.agent),
+        instance_id: Some(backup.facts.instance_id),
+        database_id: backup.facts.database_id,
+        database_name: Some(backup.facts.database_name.clone()),
+        repository_id: Some(repository.facts.id),
+        backup_id: Some(backup.facts.id),
+        exclusive_key: None,
+    })
+}
+
+async fn repository_binding(tx: &mut Tx, repository: &Repository) -> Result<RunBinding, Error> {
+    let facts = &repository.facts;
+    check_agent(tx, facts.agent).await?;
+    Ok(RunBinding {
+        agent_id: Some(facts.agent),
+        repository_id: Some(facts.id),
+        exclusive_key: Some(plan::repository_key(facts.id)),
+        ..RunBinding::default()
+    })
+}

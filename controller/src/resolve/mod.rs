@@ -1,0 +1,133 @@
+//! Turns the names that operators write into rows: `instances/main`, `runs/0192a3b4`,
+//! `backups/latest:main/shop`.
+//!
+//! Names are parsed here, at the edge; nothing inward takes a name as text. It owns no table and
+//! changes nothing.
+
+#[cfg(test)]
+mod tests;
+
+use crate::db::Tx;
+use crate::fleet::model::{Agent, Instance};
+use crate::fleet::store::agent::{agent_by_id, agent_by_name, agent_by_prefix};
+use crate::fleet::store::instance::{instance_by_id, instance_by_name, instance_by_prefix};
+use crate::lifecycle::backup::{Backup, backup_get, backup_latest, backup_resolve};
+use crate::lifecycle::run::{Run, run_get, run_resolve};
+use crate::request::{Reference, Violations, reference};
+use provado_model::id::{AgentId, BackupId, InstanceId, RunId};
+use provado_model::{Error, Reason};
+
+/// What follows `backups/` for the newest good backup of a database.
+const LATEST: &str = "latest:";
+
+/// The agent that a name means. Errors: `AGENT_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
+pub async fn agent(tx: &mut Tx, field: &'static str, name: &str) -> Result<Agent, Error> {
+    let found = match reference::<AgentId>(field, "agents", name)? {
+        Reference::Id(id) => agent_by_id(tx, id).await?,
+        Reference::Name(name) => agent_by_name(tx, &name).await?,
+        Reference::Part(part) => match agent_by_name(tx, &part).await? {
+            Some(found) => Some(found),
+            None => only(agent_by_prefix(tx, &part).await?, "agent", name)?,
+        },
+    };
+    found.ok_or_else(|| not_found(Reason::AgentNotFound, "agent", name))
+}
+
+/// The instance that a name means. Errors: `INSTANCE_NOT_FOUND`, `NAME_AMBIGUOUS`,
+/// `INVALID_ARGUMENT`.
+pub async fn instance(tx: &mut Tx, field: &'static str, name: &str) -> Result<Instance, Error> {
+    let found = match reference::<InstanceId>(field, "instances", name)? {
+        Reference::Id(id) => instance_by_id(tx, id).await?,
+        Reference::Name(name) => instance_by_name(tx, &name).await?,
+        Reference::Part(part) => match instance_by_name(tx, &part).await? {
+            Some(found) => Some(found),
+            None => only(instance_by_prefix(tx, &part).await?, "instance", name)?,
+        },
+    };
+    found.ok_or_else(|| not_found(Reason::InstanceNotFound, "instance", name))
+}
+
+/// The run that a name means. Errors: `RUN_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
+pub async fn run(tx: &mut Tx, field: &'static str, name: &str) -> Result<Run, Error> {
+    let id = match reference::<RunId>(field, "runs", name)? {
+        Reference::Id(id) => Some(id),
+        Reference::Name(_) => None,
+        Reference::Part(part) => only(run_resolve(tx, &part).await?, "run", name)?,
+    };
+    let found = match id {
+        Some(id) => run_get(tx, id).await?,
+        None => None,
+    };
+    found.ok_or_else(|| not_found(Reason::RunNotFound, "run", name))
+}
+
+/// The backup that a name means; `latest:INSTANCE/DATABASE` is the newest one that is not damaged
+/// and still there. Errors: `BACKUP_NOT_FOUND`, `INSTANCE_NOT_FOUND`, `NAME_AMBIGUOUS`,
+/// `INVALID_ARGUMENT`.
+pub async fn backup(tx: &mut Tx, field: &'static str, name: &str) -> Result<Backup, Error> {
+    let bare = name.strip_prefix("backups/").unwrap_or(name);
+    if let Some(place) = bare.strip_prefix(LATEST) {
+        return latest(tx, field, place).await;
+    }
+    let id = match reference::<BackupId>(field, "backups", name)? {
+        Reference::Id(id) => Some(id),
+        Reference::Name(_) => None,
+        Reference::Part(part) => only(backup_resolve(tx, &part).await?, "backup", name)?,
+    };
+    let found = match id {
+        Some(id) => backup_get(tx, id).await?,
+        None => None,
+    };
+    found.ok_or_else(|| not_found(Reason::BackupNotFound, "backup", name))
+}
+
+/// A database's name may hold anything, also a slash: it is all that follows the first one.
+async fn latest(tx: &mut Tx, field: &'static str, place: &str) -> Result<Backup, Error> {
+    let Some((instance_name, database_name)) =
+        place
+            .split_once('/')
+            .filter(|(instance_name, database_name)| {
+                !instance_name.is_empty() && !database_name.is_empty()
+            })
+    else {
+        return Err(Violations::of(
+            field,
+            "must have the form latest:INSTANCE/DATABASE",
+        ));
+    };
+    let instance = instance(tx, field, instance_name).await?;
+    backup_latest(tx, instance.id, database_name, None, None)
+        .await?
+        .ok_or_else(|| {
+            Error::new(
+                Reason::BackupNotFound,
+                format!(
+                    "there is no good backup of {database_name} on {}; see `provado backup list`",
+                    instance.name
+                ),
+            )
+            .with("backup", format!("{LATEST}{place}"))
+        })
+}
+
+/// The one that fits, if any. Error: `NAME_AMBIGUOUS` for more than one.
+pub fn only<T>(mut found: Vec<T>, what: &'static str, name: &str) -> Result<Option<T>, Error> {
+    if found.len() > 1 {
+        return Err(Error::new(
+            Reason::NameAmbiguous,
+            format!("{name} fits more than one {what}; write more of its id"),
+        )
+        .with(what, name));
+    }
+    Ok(found.pop())
+}
+
+/// The error for a name that means nothing.
+pub fn not_found(reason: Reason, what: &'static str, name: &str) -> Error {
+    let shown: String = name.chars().take(200).collect();
+    Error::new(
+        reason,
+        format!("there is no {what} {shown}; see `provado {what} list`"),
+    )
+    .with(what, shown)
+}
