@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod access;
+pub mod audit;
 pub mod config;
 pub mod db;
 pub mod events;
@@ -12,3 +13,22 @@ pub mod fleet;
 pub mod lifecycle;
 pub mod request;
 pub mod supervisor;
+
+/// Every store's statements, for the test that prepares them all on both engines.
+pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
+    ("events", events::STATEMENTS),
+    ("request", request::STATEMENTS),
+    ("run", lifecycle::run::STATEMENTS),
+    ("run lists", lifecycle::run::LIST_STATEMENTS),
+    ("attempt", lifecycle::attempt::STATEMENTS),
+    ("backup", lifecycle::backup::STATEMENTS),
+    ("controller", lifecycle::controller::STATEMENTS),
+];
+
+/// Names of the statements that must not scan a table.
+pub const HOT_STATEMENTS: &[&[&str]] = &[
+    lifecycle::run::HOT,
+    lifecycle::run::LIST_HOT,
+    lifecycle::attempt::HOT,
+    lifecycle::backup::HOT,
+];
