@@ -1,0 +1,219 @@
+//! Packs on their way to the backend: one being filled, a few being made durable.
+
+use crate::backend::{Backend, BackendErrorKind, PutOutcome, Upload};
+use crate::cancel::{Cancel, Canceled};
+use crate::error::{Error, Result};
+use crate::hash::Sha256;
+use crate::key::Key;
+use crate::limits::{CHUNK_BYTES, PACKS_ENDING_MAX};
+use crate::spool::Spool;
+use bytes::Bytes;
+use std::future::Future;
+use std::io::Read as _;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+/// Stores objects from a thread that is not of the runtime.
+#[derive(Debug)]
+pub(super) struct Storer {
+    backend: Arc<dyn Backend>,
+    runtime: Handle,
+    cancel: Cancel,
+    stop: Cancel,
+    ending: JoinSet<Result<()>>,
+}
+
+/// An object that is being written.
+pub(super) struct Growing {
+    key: Key,
+    upload: Box<dyn Upload>,
+    digest: Sha256,
+    length: u64,
+    gathered: Vec<u8>,
+}
+
+impl Growing {
+    /// Bytes so far.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+impl Storer {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        runtime: Handle,
+        cancel: Cancel,
+        stop: Cancel,
+    ) -> Self {
+        Self {
+            backend,
+            runtime,
+            cancel,
+            stop,
+            ending: JoinSet::new(),
+        }
+    }
+
+    /// Starts an object.
+    pub(super) fn begin(&self, key: Key) -> Result<Growing> {
+        let begun = self.wait(self.backend.begin_put(&key))?;
+        let upload = begun.map_err(Error::backend(format!("starting {key}")))?;
+        Ok(Growing {
+            key,
+            upload,
+            digest: Sha256::default(),
+            length: 0,
+            gathered: Vec::with_capacity(CHUNK_BYTES),
+        })
+    }
+
+    /// Adds bytes to an object.
+    pub(super) fn add(&self, object: &mut Growing, bytes: &[u8]) -> Result<()> {
+        object.digest.update(bytes);
+        object.length += bytes.len() as u64;
+        object.gathered.extend_from_slice(bytes);
+        if object.gathered.len() >= CHUNK_BYTES {
+            self.flush(object)?;
+        }
+        Ok(())
+    }
+
+    /// Ends an object in the background and returns its length and SHA-256. At most
+    /// [`PACKS_ENDING_MAX`] are ending at a time.
+    pub(super) fn end(&mut self, mut object: Growing) -> Result<(u64, [u8; 32])> {
+        self.flush(&mut object)?;
+        let sha256 = object.digest.finish();
+        let length = object.length;
+        let finishing = finish(
+            Arc::clone(&self.backend),
+            object.key,
+            object.upload,
+            sha256,
+            length,
+        );
+        self.ending.spawn_on(finishing, &self.runtime);
+        while self.ending.len() > PACKS_ENDING_MAX {
+            self.join_one()?;
+        }
+        Ok((length, sha256))
+    }
+
+    /// Waits until everything that is ending is durable.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        while !self.ending.is_empty() {
+            self.join_one()?;
+        }
+        Ok(())
+    }
+
+    /// Stores a whole spool as one object and waits until it is durable.
+    pub(super) fn put_spool(&mut self, key: Key, spool: &Spool) -> Result<()> {
+        let mut object = self.begin(key)?;
+        let mut reader = spool.reader();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            let count = reader.read(&mut buffer).map_err(|source| Error::Spool {
+                doing: "reading",
+                source,
+            })?;
+            if count == 0 {
+                break;
+            }
+            self.add(&mut object, buffer.get(..count).unwrap_or_default())?;
+        }
+        self.end(object)?;
+        self.settle()
+    }
+
+    /// Stores a small object and waits until it is durable.
+    pub(super) fn put_bytes(&mut self, key: Key, bytes: &[u8]) -> Result<()> {
+        let mut object = self.begin(key)?;
+        self.add(&mut object, bytes)?;
+        self.end(object)?;
+        self.settle()
+    }
+
+    fn flush(&self, object: &mut Growing) -> Result<()> {
+        if object.gathered.is_empty() {
+            return Ok(());
+        }
+        let bytes = std::mem::replace(&mut object.gathered, Vec::with_capacity(CHUNK_BYTES));
+        self.wait(object.upload.part(Bytes::from(bytes)))?
+            .map_err(Error::backend(format!("writing {}", object.key)))
+    }
+
+    fn join_one(&mut self) -> Result<()> {
+        let (cancel, stop) = (self.cancel.clone(), self.stop.clone());
+        let joined = self.runtime.block_on(async {
+            tokio::select! {
+                joined = self.ending.join_next() => Ok(joined),
+                () = cancel.canceled() => Err(Canceled),
+                () = stop.canceled() => Err(Canceled),
+            }
+        })?;
+        match joined {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(Error::Misuse("a task that ended a pack panicked")),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for a call of the backend, unless the work is canceled before.
+    fn wait<T>(&self, call: impl Future<Output = T>) -> Result<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.cancel.canceled() => Err(Canceled.into()),
+                () = self.stop.canceled() => Err(Canceled.into()),
+                value = call => Ok(value),
+            }
+        })
+    }
+}
+
+/// Finishes an upload and looks at what the backend then has: sizes must be equal at producer and
+/// stored object (INV-EVIDENCE), and so must the SHA-256 where the backend keeps one.
+async fn finish(
+    backend: Arc<dyn Backend>,
+    key: Key,
+    upload: Box<dyn Upload>,
+    sha256: [u8; 32],
+    length: u64,
+) -> Result<()> {
+    let outcome = upload.finish(sha256, length).await;
+    let seen = match outcome {
+        Ok(PutOutcome::Created) => head(&*backend, &key).await?,
+        Ok(PutOutcome::AlreadyThere) => {
+            let what = "an object of this new name is there already; it was left as it is";
+            return Err(Error::damaged(key, what));
+        }
+        // The answer may have been lost after the upload took effect (F19): what is there decides.
+        Err(error) if error.kind == BackendErrorKind::Transient => {
+            let seen = head(&*backend, &key).await?;
+            if seen.is_none() {
+                return Err(Error::backend(format!("finishing {key}"))(error));
+            }
+            seen
+        }
+        Err(error) => return Err(Error::backend(format!("finishing {key}"))(error)),
+    };
+    let Some((size, digest)) = seen else {
+        return Err(Error::Missing {
+            object: key.to_string(),
+        });
+    };
+    if size != length || digest.is_some_and(|digest| digest != sha256) {
+        return Err(Error::damaged(key, "what is stored is not what was sent"));
+    }
+    Ok(())
+}
+
+async fn head(backend: &dyn Backend, key: &Key) -> Result<Option<(u64, Option<[u8; 32]>)>> {
+    let info = backend
+        .head(key)
+        .await
+        .map_err(Error::backend(format!("looking at {key}")))?;
+    Ok(info.map(|info| (info.size_bytes, info.sha256)))
+}
