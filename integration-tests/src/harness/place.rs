@@ -82,14 +82,7 @@ pub fn own(path: &Path) -> Result<()> {
 pub fn as_user(program: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
-        command.args([
-            "--reuid",
-            USER,
-            "--regid",
-            USER,
-            "--init-groups",
-            "--reset-env",
-        ]);
+        command.args(["--reuid", USER, "--regid", USER, "--init-groups"]);
         command.arg("--").arg(program);
         command
     } else {

@@ -16,6 +16,10 @@ const PLACES: &[(&str, &str)] = &[
         "agent/src/outbox",
         "keeps outcomes until they are acknowledged",
     ),
+    (
+        "agent/src/journal",
+        "what inbox and outbox keep, written so that a crash loses nothing",
+    ),
     ("agent/src/local", "knows the agent's own folders"),
     (
         "agent/src/postgres/",
