@@ -59,6 +59,8 @@ pub trait Observer: Send + Sync + fmt::Debug {
 pub struct JobContext {
     /// Which attempt this is.
     pub name: AttemptName,
+    /// The controller's epoch when the attempt was dispatched.
+    pub epoch: u64,
     /// This agent.
     pub agent: AgentId,
     /// The time.
