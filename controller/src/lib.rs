@@ -11,6 +11,7 @@ pub mod db;
 pub mod events;
 pub mod fleet;
 pub mod lifecycle;
+pub mod listeners;
 pub mod request;
 pub mod supervisor;
 
@@ -22,7 +23,13 @@ pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
     ("run lists", lifecycle::run::LIST_STATEMENTS),
     ("attempt", lifecycle::attempt::STATEMENTS),
     ("backup", lifecycle::backup::STATEMENTS),
+    ("packs", lifecycle::backup::PACK_STATEMENTS),
     ("controller", lifecycle::controller::STATEMENTS),
+    ("access", access::STATEMENTS),
+    ("agent", fleet::store::agent::STATEMENTS),
+    ("certificate", fleet::store::certificate::STATEMENTS),
+    ("instance", fleet::store::instance::STATEMENTS),
+    ("database", fleet::store::database::STATEMENTS),
 ];
 
 /// Names of the statements that must not scan a table.

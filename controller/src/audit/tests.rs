@@ -15,6 +15,7 @@ use std::time::Duration;
 use tonic::{Code, Request};
 
 struct World {
+    clock: Arc<ManualClock>,
     core: Core,
     key: Arc<SigningKey>,
     note_key: NoteKey,
@@ -26,11 +27,14 @@ async fn world() -> World {
     let entropy = Arc::new(SeededEntropy::new(3));
     let key = Arc::new(SigningKey::generate(entropy.as_ref()).unwrap());
     let db = Database::open("sqlite::memory:").await.unwrap();
-    let core = Core::open(db, clock, entropy).await.unwrap();
+    let core = Core::open(db, Arc::<ManualClock>::clone(&clock), entropy)
+        .await
+        .unwrap();
     let note_key = origin(core.id(), key.public_key()).unwrap();
     let period = Duration::from_secs(60);
     let task = CheckpointTask::new(core.clone(), Arc::clone(&key), period);
     World {
+        clock,
         core,
         key,
         note_key,
@@ -135,6 +139,7 @@ async fn a_rewritten_chain_does_not_fit_its_checkpoint() {
     let genesis = provado_model::audit_chain::GENESIS_HASH;
     tx.execute(reset, &values![genesis]).await.unwrap();
     tx.commit().await.unwrap();
+    world.clock.advance(jiff::SignedDuration::from_secs(1));
     world.append(3).await;
     let error = world.verify().await.unwrap_err();
     assert!(error.message.contains("checkpoint over event 2"), "{error}");

@@ -12,7 +12,7 @@ use provado_controller::lifecycle::controller::epoch_raise;
 use provado_model::Reason;
 use provado_model::id::AttemptId;
 
-pub async fn a_run_has_one_live_attempt(world: World) {
+pub(crate) async fn a_run_has_one_live_attempt(world: World) {
     let agent = world.agent();
     let (mut run, attempt) = world.dispatched(agent).await;
     run.attempt_number += 1;
@@ -31,7 +31,7 @@ pub async fn a_run_has_one_live_attempt(world: World) {
     assert_eq!(attempt_count_live(&mut tx, agent).await.unwrap(), 1);
 }
 
-pub async fn an_attempt_walks_to_its_end(world: World) {
+pub(crate) async fn an_attempt_walks_to_its_end(world: World) {
     let (run, attempt) = world.dispatched(world.agent()).await;
     let ctx = world.ctx();
     let lease_until = ctx.now + SignedDuration::from_secs(60);
@@ -83,7 +83,7 @@ pub async fn an_attempt_walks_to_its_end(world: World) {
     );
 }
 
-pub async fn a_controller_of_an_older_epoch_moves_nothing(world: World) {
+pub(crate) async fn a_controller_of_an_older_epoch_moves_nothing(world: World) {
     let agent = world.agent();
     let (run, attempt) = world.dispatched(agent).await;
     let old = world.ctx();
@@ -120,7 +120,7 @@ pub async fn a_controller_of_an_older_epoch_moves_nothing(world: World) {
     assert_eq!(attempt_list(&mut tx, run.id, 10).await.unwrap().len(), 1);
 }
 
-pub async fn a_lease_is_renewed_by_its_own_agent_and_never_shortened(world: World) {
+pub(crate) async fn a_lease_is_renewed_by_its_own_agent_and_never_shortened(world: World) {
     let agent = world.agent();
     let (_, attempt) = world.dispatched(agent).await;
     let now = world.ctx().now;
@@ -181,7 +181,7 @@ pub async fn a_lease_is_renewed_by_its_own_agent_and_never_shortened(world: Worl
     assert!(expired.is_empty());
 }
 
-pub async fn only_newer_progress_is_kept(world: World) {
+pub(crate) async fn only_newer_progress_is_kept(world: World) {
     let agent = world.agent();
     let (run, attempt) = world.dispatched(agent).await;
     let ctx = world.ctx();
@@ -199,7 +199,7 @@ pub async fn only_newer_progress_is_kept(world: World) {
     assert_eq!(stored.progress, Some(serde_json::json!({"done_bytes": 3})));
 }
 
-pub async fn an_agent_sees_its_own_attempts_only(world: World) {
+pub(crate) async fn an_agent_sees_its_own_attempts_only(world: World) {
     let (agent, stranger) = (world.agent(), world.agent());
     let (_, attempt) = world.dispatched(agent).await;
     let mut tx = world.begin().await;

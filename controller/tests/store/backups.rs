@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-pub async fn a_backup_is_entered_once_and_comes_back_whole(world: World) {
+pub(crate) async fn a_backup_is_entered_once_and_comes_back_whole(world: World) {
     let mut new = world.new_backup(world.instance(), "shop");
     let backup = world.enter(&new).await;
     assert_eq!(backup.facts, new);
@@ -88,7 +88,7 @@ pub async fn a_backup_is_entered_once_and_comes_back_whole(world: World) {
     assert_eq!(error.reason, Reason::BackupNotFound);
 }
 
-pub async fn the_latest_backup_is_one_that_can_be_restored(world: World) {
+pub(crate) async fn the_latest_backup_is_one_that_can_be_restored(world: World) {
     let instance = world.instance();
     let mut entered = Vec::new();
     for _ in 0..4 {
@@ -161,7 +161,7 @@ pub async fn the_latest_backup_is_one_that_can_be_restored(world: World) {
     assert_eq!(seen, 7);
 }
 
-pub async fn findings_and_keeping_move_by_version(world: World) {
+pub(crate) async fn findings_and_keeping_move_by_version(world: World) {
     let backup = world
         .enter(&world.new_backup(world.instance(), "shop"))
         .await;

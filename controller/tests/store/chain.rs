@@ -27,7 +27,7 @@ impl World {
     }
 }
 
-pub async fn a_chain_grows_without_gaps_and_verifies(world: World) {
+pub(crate) async fn a_chain_grows_without_gaps_and_verifies(world: World) {
     for number in 0..20 {
         world.append(&number.to_string()).await;
     }
@@ -54,7 +54,7 @@ pub async fn a_chain_grows_without_gaps_and_verifies(world: World) {
     }
 }
 
-pub async fn events_that_are_undone_leave_no_gap(world: World) {
+pub(crate) async fn events_that_are_undone_leave_no_gap(world: World) {
     world.append("1").await;
     let mut tx = world.begin().await;
     let entry = AuditEntry::done("a.b", "x", "undone");
@@ -69,7 +69,7 @@ pub async fn events_that_are_undone_leave_no_gap(world: World) {
     assert_eq!(names, ["1", "2"]);
 }
 
-pub async fn events_are_filtered_and_paged_by_sequence(world: World) {
+pub(crate) async fn events_are_filtered_and_paged_by_sequence(world: World) {
     for name in ["a", "b", "a", "b"] {
         world.advance(1);
         world.append(name).await;
@@ -141,7 +141,7 @@ pub async fn events_are_filtered_and_paged_by_sequence(world: World) {
     .await;
 }
 
-pub async fn checkpoints_are_kept_once(world: World) {
+pub(crate) async fn checkpoints_are_kept_once(world: World) {
     let mut tx = world.begin().await;
     assert_eq!(checkpoint_latest(&mut tx).await.unwrap(), None);
     let mut checkpoint = StoredCheckpoint {
@@ -165,7 +165,7 @@ pub async fn checkpoints_are_kept_once(world: World) {
     assert_eq!(checkpoint_list(&mut tx, 5, 9).await.unwrap(), []);
 }
 
-pub async fn log_lines_are_kept_once_and_bounded(world: World) {
+pub(crate) async fn log_lines_are_kept_once_and_bounded(world: World) {
     let run = world.request(&world.new_run(world.agent())).await;
     let line = |attempt_number, sequence, message: &str| LogLine {
         attempt_number,
@@ -204,7 +204,7 @@ pub async fn log_lines_are_kept_once_and_bounded(world: World) {
     );
 }
 
-pub async fn what_an_agent_remembers_shows_a_lost_state(world: World) {
+pub(crate) async fn what_an_agent_remembers_shows_a_lost_state(world: World) {
     let key = SigningKey::generate(&SeededEntropy::new(9)).unwrap();
     let name = format!("provado-audit/{}", world.core.id());
     let note_key = NoteKey::new(&name, key.public_key()).unwrap();
@@ -283,7 +283,7 @@ pub async fn what_an_agent_remembers_shows_a_lost_state(world: World) {
     assert_eq!(actions, expected.map(|verb| format!("controller.{verb}")));
 }
 
-pub async fn a_clock_that_goes_back_is_noticed(world: World) {
+pub(crate) async fn a_clock_that_goes_back_is_noticed(world: World) {
     let tolerance = SignedDuration::from_secs(60);
     let now = world.ctx().now;
     let mut tx = world.begin().await;

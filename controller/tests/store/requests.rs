@@ -24,7 +24,7 @@ fn context(world: &World) -> Context {
     }
 }
 
-pub async fn the_same_request_gets_the_same_answer(world: World) {
+pub(crate) async fn the_same_request_gets_the_same_answer(world: World) {
     let ctx = context(&world);
     let digest = request_digest(&CancelRunRequest {
         name: "runs/1".into(),
@@ -58,7 +58,7 @@ pub async fn the_same_request_gets_the_same_answer(world: World) {
     assert_eq!(error.reason, Reason::VersionStale);
 }
 
-pub async fn answers_are_kept_for_a_day(world: World) {
+pub(crate) async fn answers_are_kept_for_a_day(world: World) {
     let ctx = context(&world);
     let mut tx = world.begin().await;
     answer_put(&mut tx, &ctx, METHOD, "d", &answer(1))

@@ -13,7 +13,7 @@ use provado_model::Reason;
 use provado_model::id::{RequestId, RunId};
 use std::collections::BTreeSet;
 
-pub async fn a_request_that_comes_twice_makes_one_run(world: World) {
+pub(crate) async fn a_request_that_comes_twice_makes_one_run(world: World) {
     let request = RequestId::new(world.core.clock.as_ref(), world.core.entropy.as_ref());
     let mut new = world.new_run(world.agent());
     new.id = run_id_for_request("c1", request);
@@ -30,10 +30,10 @@ pub async fn a_request_that_comes_twice_makes_one_run(world: World) {
     assert_eq!(world.actions(new.id).await, ["run.request"]);
 }
 
-pub async fn a_run_walks_to_its_end_and_every_move_has_one_event(world: World) {
+pub(crate) async fn a_run_walks_to_its_end_and_every_move_has_one_event(world: World) {
     let agent = world.agent();
     let mut watcher = world.core.bus.watch();
-    let (run, _) = world.dispatched(agent).await;
+    let (run, attempt) = world.dispatched(agent).await;
     assert_eq!(
         (run.state, run.attempt_number, run.version),
         (RunState::Dispatched, 1, 3)
@@ -45,6 +45,7 @@ pub async fn a_run_walks_to_its_end_and_every_move_has_one_event(world: World) {
         not_before,
         cause: cause.clone(),
     };
+    world.lose(&attempt).await;
     let run = world.apply(&run, requeue).await;
     assert_eq!(run.failure, Some(cause));
     world.advance(10);
@@ -81,7 +82,7 @@ pub async fn a_run_walks_to_its_end_and_every_move_has_one_event(world: World) {
     assert_eq!(told, 7);
 }
 
-pub async fn a_move_from_an_old_version_changes_nothing(world: World) {
+pub(crate) async fn a_move_from_an_old_version_changes_nothing(world: World) {
     let run = world.request(&world.new_run(world.agent())).await;
     let admitted = world
         .apply(&run, RunEvent::Admit(run.binding.clone()))
@@ -102,7 +103,7 @@ pub async fn a_move_from_an_old_version_changes_nothing(world: World) {
     assert_eq!(world.chain().await, before);
 }
 
-pub async fn what_has_ended_stays_ended(world: World) {
+pub(crate) async fn what_has_ended_stays_ended(world: World) {
     let run = world.request(&world.new_run(world.agent())).await;
     let run = world.apply(&run, RunEvent::AskCancel).await;
     assert_eq!(run.state, RunState::Canceled);
@@ -119,7 +120,7 @@ pub async fn what_has_ended_stays_ended(world: World) {
     }
 }
 
-pub async fn a_queued_run_waits_for_its_time_and_turn(world: World) {
+pub(crate) async fn a_queued_run_waits_for_its_time_and_turn(world: World) {
     let agent = world.agent();
     let mut queued = Vec::new();
     for priority in [100, 50, 100] {
@@ -156,7 +157,7 @@ pub async fn a_queued_run_waits_for_its_time_and_turn(world: World) {
     assert_eq!(run_list_overdue(&mut tx, late, 10).await.unwrap().len(), 3);
 }
 
-pub async fn runs_with_the_same_key_are_not_dispatched_together(world: World) {
+pub(crate) async fn runs_with_the_same_key_are_not_dispatched_together(world: World) {
     let agent = world.agent();
     let mut runs = Vec::new();
     for _ in 0..2 {
@@ -194,7 +195,7 @@ pub async fn runs_with_the_same_key_are_not_dispatched_together(world: World) {
     world.dispatch(&runs[1], agent).await;
 }
 
-pub async fn a_list_shows_every_run_once_page_by_page(world: World) {
+pub(crate) async fn a_list_shows_every_run_once_page_by_page(world: World) {
     let agent = world.agent();
     let mut all = BTreeSet::new();
     for number in 0..25 {
@@ -224,7 +225,7 @@ pub async fn a_list_shows_every_run_once_page_by_page(world: World) {
     assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), all);
 }
 
-pub async fn a_filter_shows_what_fits_it(world: World) {
+pub(crate) async fn a_filter_shows_what_fits_it(world: World) {
     let (agent, other) = (world.agent(), world.agent());
     let run = world.request(&world.new_run(agent)).await;
     let mut new = world.new_run(other);
@@ -300,7 +301,7 @@ pub async fn a_filter_shows_what_fits_it(world: World) {
     .await;
 }
 
-pub async fn a_run_is_found_by_part_of_its_id(world: World) {
+pub(crate) async fn a_run_is_found_by_part_of_its_id(world: World) {
     let first = world.request(&world.new_run(world.agent())).await;
     let second = world.request(&world.new_run(world.agent())).await;
     let text = first.id.to_string();
@@ -322,7 +323,7 @@ pub async fn a_run_is_found_by_part_of_its_id(world: World) {
     }
 }
 
-pub async fn hostile_texts_come_back_as_they_are(world: World) {
+pub(crate) async fn hostile_texts_come_back_as_they_are(world: World) {
     let hostile = [
         "host=evil port=1",
         "--file=x",
@@ -350,7 +351,7 @@ pub async fn hostile_texts_come_back_as_they_are(world: World) {
     }
 }
 
-pub async fn the_parts_of_a_run_are_counted(world: World) {
+pub(crate) async fn the_parts_of_a_run_are_counted(world: World) {
     let agent = world.agent();
     let parent = world.request(&world.new_run(agent)).await;
     for number in 0..3 {

@@ -1,3 +1,3 @@
 //! What the tests of this crate share: a PostgreSQL server that lives as long as somebody uses it.
 
-pub mod postgres;
+pub(crate) mod postgres;

@@ -16,7 +16,7 @@ static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
 /// A running server. Dropped by its last user, it is stopped and its directory removed.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     tools: PathBuf,
     directory: PathBuf,
     databases: AtomicU32,
@@ -26,7 +26,7 @@ pub struct Server {
 
 impl Server {
     /// The server of this process; the first user starts it.
-    pub fn shared() -> Arc<Self> {
+    pub(crate) fn shared() -> Arc<Self> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = shared.upgrade() {
             return server;
@@ -97,7 +97,7 @@ impl Server {
     }
 
     /// Makes an empty database; its address for `Database::open`.
-    pub fn create_database(&self) -> String {
+    pub(crate) fn create_database(&self) -> String {
         let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut create = command(self.tools.join("createdb"));
         create.args(["-U", "postgres", "-h"]).arg(&self.directory);
@@ -107,7 +107,7 @@ impl Server {
     }
 
     /// What psql prints for a script, run in the database of an address made here.
-    pub fn psql(&self, url: &str, script: &str) -> String {
+    pub(crate) fn psql(&self, url: &str, script: &str) -> String {
         let name = url.split(['/', '?']).nth(3).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), script).unwrap();

@@ -10,5 +10,5 @@ pub use provado_model::state::AttemptState;
 pub use store::{
     HOT, STATEMENTS, attempt_apply, attempt_count_live, attempt_get, attempt_get_of_agent,
     attempt_lease_renew, attempt_list, attempt_list_lease_expired, attempt_list_live_of_agent,
-    attempt_live, attempt_offer, attempt_progress,
+    attempt_list_offered, attempt_live, attempt_offer, attempt_progress,
 };

@@ -43,6 +43,11 @@ statements! {
          WHERE state IN ('offered', 'accepted', 'running') AND lease_until_time <= $1 \
          ORDER BY lease_until_time LIMIT $2"
     ));
+    ATTEMPT_LIST_OFFERED = both(concat!(
+        "SELECT ", attempt_columns!(), " FROM attempt \
+         WHERE state IN ('offered', 'accepted', 'running') AND state = 'offered' \
+         AND offer_time <= $1 AND lease_until_time > $2 ORDER BY lease_until_time LIMIT $3"
+    ));
     ATTEMPT_LIST_LIVE_OF_AGENT = both(concat!(
         "SELECT ", attempt_columns!(), " FROM attempt \
          WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running') ORDER BY id LIMIT $2"
@@ -81,6 +86,7 @@ pub const HOT: &[&str] = &[
     "ATTEMPT_LIVE",
     "ATTEMPT_LIST",
     "ATTEMPT_LIST_LEASE_EXPIRED",
+    "ATTEMPT_LIST_OFFERED",
     "ATTEMPT_LIST_LIVE_OF_AGENT",
     "ATTEMPT_COUNT_LIVE",
     "ATTEMPT_UPDATE",
@@ -273,6 +279,20 @@ pub async fn attempt_list_lease_expired(
 ) -> Result<Vec<Attempt>, Error> {
     list(
         tx.fetch_all(ATTEMPT_LIST_LEASE_EXPIRED, &values![now, limit])
+            .await?,
+    )
+}
+
+/// Attempts that were offered at or before `offered_until`, have not been answered, and whose lease
+/// lasts, the shortest first.
+pub async fn attempt_list_offered(
+    tx: &mut Tx,
+    offered_until: Timestamp,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Attempt>, Error> {
+    list(
+        tx.fetch_all(ATTEMPT_LIST_OFFERED, &values![offered_until, now, limit])
             .await?,
     )
 }

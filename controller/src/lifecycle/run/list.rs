@@ -32,6 +32,11 @@ statements! {
         "SELECT ", run_columns!(), " FROM run WHERE state = 'queued' AND not_before_time <= $1 \
          ORDER BY priority, id LIMIT $2"
     ));
+    RUN_LIST_QUEUED_AFTER = both(concat!(
+        "SELECT ", run_columns!(), " FROM run WHERE state = 'queued' AND not_before_time <= $1 \
+         AND (priority > $2 OR (priority = $2 AND id > $3)) \
+         ORDER BY priority, id LIMIT $4"
+    ));
     RUN_LIST_CANCEL_ASKED = both(concat!(
         "SELECT ", run_columns!(), " FROM run \
          WHERE state IN ('dispatched', 'running') AND cancel_requested = 1 \
@@ -80,6 +85,7 @@ statements! {
 pub const HOT: &[&str] = &[
     "RUN_LIST_REQUESTED",
     "RUN_LIST_QUEUED",
+    "RUN_LIST_QUEUED_AFTER",
     "RUN_LIST_CANCEL_ASKED",
     "RUN_LIST_CHILDREN",
     "RUN_LIST_OVERDUE",
@@ -130,6 +136,22 @@ pub async fn run_list_requested(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Err
 /// Runs that wait for an agent and may go now, in order of priority, then id.
 pub async fn run_list_queued(tx: &mut Tx, now: Timestamp, limit: u32) -> Result<Vec<Run>, Error> {
     list(tx.fetch_all(RUN_LIST_QUEUED, &values![now, limit]).await?)
+}
+
+/// The same after a cursor: priority and id of the last one seen.
+pub async fn run_list_queued_after(
+    tx: &mut Tx,
+    now: Timestamp,
+    after: (u32, RunId),
+    limit: u32,
+) -> Result<Vec<Run>, Error> {
+    list(
+        tx.fetch_all(
+            RUN_LIST_QUEUED_AFTER,
+            &values![now, after.0, after.1, limit],
+        )
+        .await?,
+    )
 }
 
 /// Runs that are with an agent although someone asked for their end.
