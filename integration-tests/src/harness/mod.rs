@@ -1,5 +1,6 @@
 //! Real servers and real programs for tests.
 
+pub mod compare;
 pub mod fleet;
 pub mod place;
 pub mod postgres;
