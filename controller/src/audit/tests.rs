@@ -31,7 +31,7 @@ async fn world() -> World {
         .await
         .unwrap();
     let note_key = origin(core.id(), key.public_key()).unwrap();
-    let period = Duration::from_secs(60);
+    let period = Duration::from_mins(1);
     let task = CheckpointTask::new(core.clone(), Arc::clone(&key), period);
     World {
         clock,

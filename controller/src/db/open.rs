@@ -191,8 +191,8 @@ impl Database {
     pub async fn prepare(&self, sql: Sql) -> Result<(), Error> {
         let text = sql.on(self.engine());
         match self {
-            Self::Sqlite { writer, .. } => (&*writer).prepare(text.into_sql_str()).await.map(drop),
-            Self::Postgres { pool } => (&*pool).prepare(text.into_sql_str()).await.map(drop),
+            Self::Sqlite { writer, .. } => writer.prepare(text.into_sql_str()).await.map(drop),
+            Self::Postgres { pool } => pool.prepare(text.into_sql_str()).await.map(drop),
         }
         .map_err(|source| translate(source, text))
     }

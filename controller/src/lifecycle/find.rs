@@ -14,7 +14,7 @@ pub async fn run_find(tx: &mut Tx, field: &'static str, name: &str) -> Result<Ru
     let missing = || not_found(Reason::RunNotFound, "run", name);
     let id: RunId = match reference(field, "runs", name)? {
         Reference::Id(id) => id,
-        Reference::Part(part) => only(run_resolve(tx, &part).await?, "run", name, missing)?,
+        Reference::Part(part) => only(&run_resolve(tx, &part).await?, "run", name, missing)?,
         Reference::Name(_) => return Err(missing()),
     };
     run_get(tx, id).await?.ok_or_else(missing)
@@ -26,7 +26,7 @@ pub async fn backup_find(tx: &mut Tx, field: &'static str, name: &str) -> Result
     let missing = || not_found(Reason::BackupNotFound, "backup", name);
     let id: BackupId = match reference(field, "backups", name)? {
         Reference::Id(id) => id,
-        Reference::Part(part) => only(backup_resolve(tx, &part).await?, "backup", name, missing)?,
+        Reference::Part(part) => only(&backup_resolve(tx, &part).await?, "backup", name, missing)?,
         Reference::Name(_) => return Err(missing()),
     };
     backup_get(tx, id).await?.ok_or_else(missing)
@@ -37,12 +37,12 @@ fn not_found(reason: Reason, what: &'static str, name: &str) -> Error {
 }
 
 fn only<T: Copy + Display>(
-    ids: Vec<T>,
+    ids: &[T],
     what: &'static str,
     name: &str,
     missing: impl Fn() -> Error,
 ) -> Result<T, Error> {
-    match ids.as_slice() {
+    match ids {
         [] => Err(missing()),
         [id] => Ok(*id),
         [first, second, ..] => Err(Error::new(

@@ -78,30 +78,23 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let method = request.uri().path().to_owned();
-        let verdict = Caller::of(request.extensions())
-            .cloned()
-            .map_err(|error| (None, error))
-            .and_then(|caller| match authorise(&caller, &method) {
-                Ok(()) => Ok(()),
-                Err(error) => Err((Some(caller), error)),
+        let (caller, refused) = match Caller::of(request.extensions()) {
+            Ok(caller) => (Some(caller.clone()), authorise(caller, &method).err()),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(error) = refused {
+            let log = Arc::clone(&self.log);
+            return Box::pin(async move {
+                if let Some(caller) = caller {
+                    log.refused(&caller, &method).await;
+                }
+                Ok(to_status(&error).into_http())
             });
-        match verdict {
-            Ok(()) => {
-                // The clone is not ready; the one that is takes the call.
-                let fresh = self.inner.clone();
-                let mut ready = std::mem::replace(&mut self.inner, fresh);
-                Box::pin(async move { ready.call(request).await })
-            }
-            Err((caller, error)) => {
-                let log = Arc::clone(&self.log);
-                Box::pin(async move {
-                    if let Some(caller) = caller {
-                        log.refused(&caller, &method).await;
-                    }
-                    Ok(to_status(&error).into_http())
-                })
-            }
         }
+        // The clone is not ready; the one that is takes the call.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(async move { ready.call(request).await })
     }
 }
 
@@ -144,27 +137,27 @@ mod tests {
         (code, lines)
     }
 
-    fn operator(role: Role) -> Option<Caller> {
-        Some(Caller {
+    fn operator(role: Role) -> Caller {
+        Caller {
             identity: Identity::Operator {
                 id: CallerId::from_uuid(uuid::Uuid::nil()),
                 name: "ana".into(),
                 role,
             },
             peer: None,
-        })
+        }
     }
 
     #[tokio::test]
     async fn calls_are_served_or_refused_and_refusals_written_down() {
         let run = "/provado.operator.v1.RunService/RunBackup";
-        assert_eq!(call(operator(Role::Dba), run).await, (None, vec![]));
+        assert_eq!(call(Some(operator(Role::Dba)), run).await, (None, vec![]));
         assert_eq!(
-            call(operator(Role::Devops), run).await,
+            call(Some(operator(Role::Devops)), run).await,
             (Some(Code::PermissionDenied), vec![format!("ana {run}")])
         );
         assert_eq!(
-            call(operator(Role::Dba), "/unknown").await.0,
+            call(Some(operator(Role::Dba)), "/unknown").await.0,
             Some(Code::PermissionDenied)
         );
         assert_eq!(call(None, run).await, (Some(Code::Unauthenticated), vec![]));

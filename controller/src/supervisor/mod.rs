@@ -21,11 +21,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Longest activation; a task that takes longer is stopped and tried again.
-const ACTIVATION_MAX: Duration = Duration::from_secs(300);
+const ACTIVATION_MAX: Duration = Duration::from_mins(5);
 /// First wait after an error; doubled with each further one.
 const BACK_OFF_MIN: Duration = Duration::from_millis(500);
 /// Longest wait after an error.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_mins(1);
 
 /// What an activation found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

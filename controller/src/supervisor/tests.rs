@@ -17,7 +17,7 @@ impl Task for Scripted {
     }
 
     fn period(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
 
     async fn activate(&self) -> Result<Activity, Error> {
@@ -82,7 +82,7 @@ fn virtual_now() -> tokio::time::Instant {
 async fn it_runs_at_once_then_by_period_and_at_a_wake_up() {
     let mut running = start(|_| Ok(Activity::Done));
     assert_eq!(running.next().await, Duration::ZERO);
-    assert_eq!(running.next().await, Duration::from_secs(60));
+    assert_eq!(running.next().await, Duration::from_mins(1));
     running.waker.wake();
     assert_eq!(running.next().await, Duration::ZERO);
     assert!(running.health.is_fit(SystemClock::shared().now()));
@@ -101,7 +101,7 @@ async fn more_work_runs_on_without_a_wait() {
     for _ in 0..4 {
         assert_eq!(running.next().await, Duration::ZERO);
     }
-    assert_eq!(running.next().await, Duration::from_secs(60));
+    assert_eq!(running.next().await, Duration::from_mins(1));
     running.end().await;
 }
 
@@ -136,7 +136,7 @@ fn a_task_that_did_not_run_for_two_periods_is_not_fit() {
     health.add("dispatch", Duration::from_secs(30));
     assert!(!health.is_fit(clock.now()));
     health.ran("dispatch", clock.now());
-    clock.advance(jiff::SignedDuration::from_secs(60));
+    clock.advance(jiff::SignedDuration::from_mins(1));
     assert!(health.is_fit(clock.now()));
     clock.advance(jiff::SignedDuration::from_secs(1));
     assert!(!health.is_fit(clock.now()));

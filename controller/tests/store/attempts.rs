@@ -102,10 +102,10 @@ pub(crate) async fn a_controller_of_an_older_epoch_moves_nothing(world: World) {
 
     assert_eq!(world.core.refresh_epoch().await.unwrap(), 8);
     let mut tx = world.begin().await;
-    let lost = attempt_apply(&mut tx, &world.ctx(), &attempt, lose)
+    let ended = attempt_apply(&mut tx, &world.ctx(), &attempt, lose)
         .await
         .unwrap();
-    assert_eq!((lost.state, lost.epoch), (AttemptState::Lost, 1));
+    assert_eq!((ended.state, ended.epoch), (AttemptState::Lost, 1));
     tx.commit().await.unwrap();
 
     // Nor does it make one.
@@ -133,7 +133,7 @@ pub(crate) async fn a_lease_is_renewed_by_its_own_agent_and_never_shortened(worl
     let expired = attempt_list_lease_expired(&mut tx, after(30), 10)
         .await
         .unwrap();
-    assert_eq!(expired, [attempt.clone()]);
+    assert_eq!(expired, std::slice::from_ref(&attempt));
 
     let stranger = world.agent();
     assert!(

@@ -242,63 +242,26 @@ pub(crate) async fn a_filter_shows_what_fits_it(world: World) {
         let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
         assert_eq!(ids, expected, "{filter:?}");
     };
-    let none = RunFilter::default;
-    check(none(), &[drill.id, run.id]).await;
-    let states = vec![RunState::Canceled, RunState::Failed];
-    check(RunFilter { states, ..none() }, &[drill.id]).await;
-    let kinds = vec![RunKind::Backup];
-    check(RunFilter { kinds, ..none() }, &[run.id]).await;
+    let with = |change: &dyn Fn(&mut RunFilter)| {
+        let mut filter = RunFilter::default();
+        change(&mut filter);
+        filter
+    };
+    let (instance, time) = (drill.binding.instance_id, Some(drill.request_time));
+    let ended = [RunState::Canceled, RunState::Failed];
+    check(with(&|_| ()), &[drill.id, run.id]).await;
+    check(with(&|f| f.states = ended.to_vec()), &[drill.id]).await;
+    check(with(&|f| f.kinds = vec![RunKind::Backup]), &[run.id]).await;
+    check(with(&|f| f.agent_id = Some(agent)), &[run.id]).await;
+    check(with(&|f| f.instance_id = instance), &[drill.id]).await;
     check(
-        RunFilter {
-            agent_id: Some(agent),
-            ..none()
-        },
-        &[run.id],
-    )
-    .await;
-    let instance_id = drill.binding.instance_id;
-    check(
-        RunFilter {
-            instance_id,
-            ..none()
-        },
+        with(&|f| f.database_name = Some(String::new())),
         &[drill.id],
     )
     .await;
-    let database_name = Some(String::new());
-    check(
-        RunFilter {
-            database_name,
-            ..none()
-        },
-        &[drill.id],
-    )
-    .await;
-    let from_time = Some(drill.request_time);
-    check(
-        RunFilter {
-            from_time,
-            ..none()
-        },
-        &[drill.id],
-    )
-    .await;
-    check(
-        RunFilter {
-            until_time: from_time,
-            ..none()
-        },
-        &[run.id],
-    )
-    .await;
-    check(
-        RunFilter {
-            parent_run_id: Some(run.id),
-            ..none()
-        },
-        &[],
-    )
-    .await;
+    check(with(&|f| f.from_time = time), &[drill.id]).await;
+    check(with(&|f| f.until_time = time), &[run.id]).await;
+    check(with(&|f| f.parent_run_id = Some(run.id)), &[]).await;
 }
 
 pub(crate) async fn a_run_is_found_by_part_of_its_id(world: World) {

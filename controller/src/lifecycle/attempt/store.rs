@@ -268,7 +268,7 @@ pub async fn attempt_live(tx: &mut Tx, run: RunId) -> Result<Option<Attempt>, Er
 
 /// The run's attempts in order of number.
 pub async fn attempt_list(tx: &mut Tx, run: RunId, limit: u32) -> Result<Vec<Attempt>, Error> {
-    list(tx.fetch_all(ATTEMPT_LIST, &values![run, limit]).await?)
+    list(&tx.fetch_all(ATTEMPT_LIST, &values![run, limit]).await?)
 }
 
 /// Attempts whose lease has ended, the longest overdue first.
@@ -278,7 +278,7 @@ pub async fn attempt_list_lease_expired(
     limit: u32,
 ) -> Result<Vec<Attempt>, Error> {
     list(
-        tx.fetch_all(ATTEMPT_LIST_LEASE_EXPIRED, &values![now, limit])
+        &tx.fetch_all(ATTEMPT_LIST_LEASE_EXPIRED, &values![now, limit])
             .await?,
     )
 }
@@ -292,7 +292,7 @@ pub async fn attempt_list_offered(
     limit: u32,
 ) -> Result<Vec<Attempt>, Error> {
     list(
-        tx.fetch_all(ATTEMPT_LIST_OFFERED, &values![offered_until, now, limit])
+        &tx.fetch_all(ATTEMPT_LIST_OFFERED, &values![offered_until, now, limit])
             .await?,
     )
 }
@@ -304,7 +304,7 @@ pub async fn attempt_list_live_of_agent(
     limit: u32,
 ) -> Result<Vec<Attempt>, Error> {
     list(
-        tx.fetch_all(ATTEMPT_LIST_LIVE_OF_AGENT, &values![agent, limit])
+        &tx.fetch_all(ATTEMPT_LIST_LIVE_OF_AGENT, &values![agent, limit])
             .await?,
     )
 }
@@ -355,7 +355,7 @@ pub async fn attempt_progress(
     Ok(kept)
 }
 
-fn list(rows: Vec<Row>) -> Result<Vec<Attempt>, Error> {
+fn list(rows: &[Row]) -> Result<Vec<Attempt>, Error> {
     rows.iter().map(attempt_of).collect()
 }
 

@@ -130,12 +130,12 @@ pub async fn run_list(
 
 /// Runs that wait to be admitted, oldest id first.
 pub async fn run_list_requested(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_REQUESTED, &values![limit]).await?)
+    list(&tx.fetch_all(RUN_LIST_REQUESTED, &values![limit]).await?)
 }
 
 /// Runs that wait for an agent and may go now, in order of priority, then id.
 pub async fn run_list_queued(tx: &mut Tx, now: Timestamp, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_QUEUED, &values![now, limit]).await?)
+    list(&tx.fetch_all(RUN_LIST_QUEUED, &values![now, limit]).await?)
 }
 
 /// The same after a cursor: priority and id of the last one seen.
@@ -146,7 +146,7 @@ pub async fn run_list_queued_after(
     limit: u32,
 ) -> Result<Vec<Run>, Error> {
     list(
-        tx.fetch_all(
+        &tx.fetch_all(
             RUN_LIST_QUEUED_AFTER,
             &values![now, after.0, after.1, limit],
         )
@@ -156,13 +156,13 @@ pub async fn run_list_queued_after(
 
 /// Runs that are with an agent although someone asked for their end.
 pub async fn run_list_cancel_asked(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_CANCEL_ASKED, &values![limit]).await?)
+    list(&tx.fetch_all(RUN_LIST_CANCEL_ASKED, &values![limit]).await?)
 }
 
 /// The parts of a run, in order of id.
 pub async fn run_list_children(tx: &mut Tx, parent: RunId, limit: u32) -> Result<Vec<Run>, Error> {
     list(
-        tx.fetch_all(RUN_LIST_CHILDREN, &values![parent, limit])
+        &tx.fetch_all(RUN_LIST_CHILDREN, &values![parent, limit])
             .await?,
     )
 }
@@ -170,20 +170,20 @@ pub async fn run_list_children(tx: &mut Tx, parent: RunId, limit: u32) -> Result
 /// Runs that have begun, whose work is in their parts, and whose parts have all ended, in order of
 /// id.
 pub async fn run_list_parents_done(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_PARENTS_DONE, &values![limit]).await?)
+    list(&tx.fetch_all(RUN_LIST_PARENTS_DONE, &values![limit]).await?)
 }
 
 /// Runs that are with an agent although none of their attempts may still act.
 pub async fn run_list_without_attempt(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Error> {
     list(
-        tx.fetch_all(RUN_LIST_WITHOUT_ATTEMPT, &values![limit])
+        &tx.fetch_all(RUN_LIST_WITHOUT_ATTEMPT, &values![limit])
             .await?,
     )
 }
 
 /// Runs past their deadline that have not ended.
 pub async fn run_list_overdue(tx: &mut Tx, now: Timestamp, limit: u32) -> Result<Vec<Run>, Error> {
-    list(tx.fetch_all(RUN_LIST_OVERDUE, &values![now, limit]).await?)
+    list(&tx.fetch_all(RUN_LIST_OVERDUE, &values![now, limit]).await?)
 }
 
 /// How many parts of a run are in which state.
@@ -215,6 +215,6 @@ pub async fn run_exclusive_holder(tx: &mut Tx, key: &str) -> Result<Option<RunId
         .transpose()
 }
 
-fn list(rows: Vec<Row>) -> Result<Vec<Run>, Error> {
+fn list(rows: &[Row]) -> Result<Vec<Run>, Error> {
     rows.iter().map(run_of).collect()
 }
