@@ -4,10 +4,62 @@
 //! the one table in `request`. Secrets are told once and never stored.
 
 mod allow;
+mod api;
+mod callers;
 mod model;
+mod profile;
 mod store;
+mod task;
 pub mod token;
 
 pub use allow::CallerAllowList;
+pub use api::AccessApi;
 pub use model::{AllowedCaller, Caller, CallerCertificate, CallerState, JoinTokenRecord};
+pub use profile::{ADMIN_NAME, Endpoint};
 pub use store::STATEMENTS;
+pub use task::AccessTask;
+
+use crate::lifecycle::controller::Core;
+use crate::request::PageTokens;
+use provado_identity::{Address, Authorities};
+use provado_model::Error;
+use std::sync::Arc;
+
+/// The slice: what its service and its task share.
+#[derive(Debug)]
+pub struct Access {
+    core: Core,
+    authorities: Arc<Authorities>,
+    allow: Arc<CallerAllowList>,
+    pages: PageTokens,
+    join_address: Address,
+}
+
+impl Access {
+    /// The slice over a database, with an empty allow-list. Join strings tell agents to dial
+    /// `join_address`.
+    pub fn new(core: Core, authorities: Arc<Authorities>, join_address: Address) -> Arc<Self> {
+        let pages = PageTokens::new(core.page_key());
+        Arc::new(Self {
+            allow: CallerAllowList::new(Arc::clone(&core.clock)),
+            core,
+            authorities,
+            pages,
+            join_address,
+        })
+    }
+
+    /// Which certificates are wanted; asked by the listener of operators.
+    pub fn allow(&self) -> Arc<CallerAllowList> {
+        Arc::clone(&self.allow)
+    }
+
+    /// Loads what must be known before the first operator dials.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.allow.reload(&self.core.db).await
+    }
+
+    fn join_address(&self) -> Address {
+        self.join_address.clone()
+    }
+}

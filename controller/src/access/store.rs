@@ -72,7 +72,7 @@ statements! {
 }
 
 /// Adds a caller. Error: `NAME_TAKEN` where the name was ever used.
-pub async fn caller_insert(
+pub(super) async fn caller_insert(
     tx: &mut Tx,
     id: CallerId,
     name: &str,
@@ -93,31 +93,39 @@ pub async fn caller_insert(
 }
 
 /// How many callers there are, revoked ones included.
-pub async fn caller_count(tx: &mut Tx) -> Result<u64, Error> {
+pub(super) async fn caller_count(tx: &mut Tx) -> Result<u64, Error> {
     tx.fetch_one(CALLER_COUNT, &[]).await?.size("count")
 }
 
 /// The caller of this name.
-pub async fn caller_by_name(tx: &mut Tx, name: &str) -> Result<Option<Caller>, Error> {
+pub(super) async fn caller_by_name(tx: &mut Tx, name: &str) -> Result<Option<Caller>, Error> {
     let row = tx.fetch_optional(CALLER_BY_NAME, &values![name]).await?;
     row.map(|row| caller_of(&row)).transpose()
 }
 
 /// The caller of this id.
-pub async fn caller_by_id(tx: &mut Tx, id: CallerId) -> Result<Option<Caller>, Error> {
+pub(super) async fn caller_by_id(tx: &mut Tx, id: CallerId) -> Result<Option<Caller>, Error> {
     let row = tx.fetch_optional(CALLER_BY_ID, &values![id]).await?;
     row.map(|row| caller_of(&row)).transpose()
 }
 
 /// Callers whose name comes after `after`, by name, at most `limit`.
-pub async fn caller_list(tx: &mut Tx, after: &str, limit: u32) -> Result<Vec<Caller>, Error> {
+pub(super) async fn caller_list(
+    tx: &mut Tx,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Caller>, Error> {
     let rows = tx.fetch_all(CALLER_LIST, &values![after, limit]).await?;
     rows.iter().map(caller_of).collect()
 }
 
 /// Ends a caller's access and all its certificates. Error: `VERSION_STALE` when the row changed
 /// since it was read.
-pub async fn caller_revoke(tx: &mut Tx, caller: &Caller, now: Timestamp) -> Result<(), Error> {
+pub(super) async fn caller_revoke(
+    tx: &mut Tx,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<(), Error> {
     let changed = tx
         .execute(CALLER_REVOKE, &values![caller.id, caller.version, now])
         .await?;
@@ -136,7 +144,10 @@ pub async fn caller_revoke(tx: &mut Tx, caller: &Caller, now: Timestamp) -> Resu
 }
 
 /// Records a certificate that is about to be handed out.
-pub async fn certificate_insert(tx: &mut Tx, certificate: &CallerCertificate) -> Result<(), Error> {
+pub(super) async fn certificate_insert(
+    tx: &mut Tx,
+    certificate: &CallerCertificate,
+) -> Result<(), Error> {
     tx.execute_one(
         CERTIFICATE_INSERT,
         &values![
@@ -150,7 +161,7 @@ pub async fn certificate_insert(tx: &mut Tx, certificate: &CallerCertificate) ->
 }
 
 /// Every certificate that is wanted now: its SHA-256 in hex, and whose it is.
-pub async fn certificate_allowed(
+pub(super) async fn certificate_allowed(
     tx: &mut Tx,
     now: Timestamp,
 ) -> Result<Vec<(String, AllowedCaller)>, Error> {
@@ -169,7 +180,7 @@ pub async fn certificate_allowed(
 }
 
 /// Adds a join token; only the hash of its secret is kept.
-pub async fn token_insert(
+pub(super) async fn token_insert(
     tx: &mut Tx,
     token: &JoinTokenRecord,
     secret_sha256: &str,
@@ -191,7 +202,7 @@ pub async fn token_insert(
 }
 
 /// Spends the token whose secret has this hash, if it is unspent, unrevoked and within its time.
-pub async fn token_redeem(
+pub(super) async fn token_redeem(
     tx: &mut Tx,
     secret_sha256: &str,
     agent: AgentId,
@@ -204,7 +215,7 @@ pub async fn token_redeem(
 }
 
 /// The token whose secret has this hash, whatever became of it.
-pub async fn token_by_hash(
+pub(super) async fn token_by_hash(
     tx: &mut Tx,
     secret_sha256: &str,
 ) -> Result<Option<JoinTokenRecord>, Error> {
@@ -215,7 +226,7 @@ pub async fn token_by_hash(
 }
 
 /// Tokens made before `before` (all where absent), newest first, at most `limit`.
-pub async fn token_list(
+pub(super) async fn token_list(
     tx: &mut Tx,
     before: Option<JoinTokenId>,
     limit: u32,

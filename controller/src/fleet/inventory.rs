@@ -19,9 +19,9 @@ use provado_proto::agent::v1::InstanceAssignment;
 use std::collections::HashMap;
 
 /// Instances of one agent that are kept, those that are gone included.
-pub const INSTANCES_PER_AGENT_MAX: u32 = 256;
+const INSTANCES_PER_AGENT_MAX: u32 = 256;
 /// Databases of one instance that are kept, those that are gone included.
-pub const DATABASES_PER_INSTANCE_MAX: u32 = 20_000;
+const DATABASES_PER_INSTANCE_MAX: u32 = 20_000;
 /// How recently another agent must have told of the same primary for it to be worth a warning.
 const ELSEWHERE: SignedDuration = SignedDuration::from_mins(10);
 
@@ -29,7 +29,7 @@ impl Fleet {
     /// Takes over what the peer tells of its host; the ids and names in the order told.
     ///
     /// Errors: `INVALID_ARGUMENT` for what cannot be kept, such as a port of 0.
-    pub async fn sync_inventory(
+    pub(super) async fn sync_inventory(
         &self,
         ctx: &Context,
         peer: &AgentPeer,

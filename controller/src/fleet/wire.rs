@@ -20,7 +20,7 @@ const LIST_MAX: usize = 1_000;
 const REQUEST_PEM_BYTES_MAX: usize = 16 * 1024;
 
 /// The secret of a join string as an agent sends it: 32 bytes in hex or base64url.
-pub fn token_secret(text: &str) -> Option<Vec<u8>> {
+pub(super) fn token_secret(text: &str) -> Option<Vec<u8>> {
     let bytes = match text.len() {
         64 => HEXLOWER.decode(text.as_bytes()).ok()?,
         43 => BASE64URL_NOPAD.decode(text.as_bytes()).ok()?,
@@ -30,7 +30,7 @@ pub fn token_secret(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The DER of a certificate request in PEM.
-pub fn certificate_request(text: &str) -> Option<Vec<u8>> {
+pub(super) fn certificate_request(text: &str) -> Option<Vec<u8>> {
     if text.len() > REQUEST_PEM_BYTES_MAX {
         return None;
     }
@@ -39,7 +39,7 @@ pub fn certificate_request(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Why a certificate was not signed, for the one who asked.
-pub fn issue_error(error: CaError) -> Error {
+pub(super) fn issue_error(error: CaError) -> Error {
     match error {
         CaError::Request(request) => {
             Error::new(Reason::InvalidArgument, request.to_string()).caused_by(request)
@@ -49,7 +49,7 @@ pub fn issue_error(error: CaError) -> Error {
 }
 
 /// At most [`TEXT_BYTES_MAX`] bytes of a text, on a character's boundary, without NUL.
-pub fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     let mut end = text.len().min(TEXT_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);
@@ -60,12 +60,12 @@ pub fn bounded(text: &str) -> String {
 }
 
 /// A `u32` as a length.
-pub fn count(number: u32) -> usize {
+pub(super) fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// What a host tells of itself, bounded.
-pub fn host(facts: &HostFacts) -> Host {
+pub(super) fn host(facts: &HostFacts) -> Host {
     Host {
         hostname: bounded(&facts.hostname),
         os: bounded(&facts.os),
@@ -79,7 +79,7 @@ pub fn host(facts: &HostFacts) -> Host {
 
 /// An instance as an agent tells of it, parsed.
 #[derive(Debug)]
-pub struct ToldInstance {
+pub(super) struct ToldInstance {
     /// The name its configuration wants.
     pub wanted_name: String,
     /// Decimal text; empty while the instance does not answer.
@@ -99,7 +99,7 @@ pub struct ToldInstance {
 
 /// A database as an agent tells of it, parsed.
 #[derive(Debug)]
-pub struct ToldDatabase {
+pub(super) struct ToldDatabase {
     /// Its oid.
     pub oid: u32,
     /// Its name.
@@ -108,7 +108,9 @@ pub struct ToldDatabase {
 }
 
 /// Parses what an agent tells of its instances. Error: `INVALID_ARGUMENT`.
-pub fn told_instances(inventory: Vec<InstanceInventory>) -> Result<Vec<ToldInstance>, Error> {
+pub(super) fn told_instances(
+    inventory: Vec<InstanceInventory>,
+) -> Result<Vec<ToldInstance>, Error> {
     let mut wrong = Violations::default();
     let told = inventory
         .into_iter()
@@ -180,7 +182,7 @@ fn bounded_map(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 impl ToldInstance {
     /// Writes what was told into a row. An instance that does not answer keeps what was known.
-    pub fn apply(&self, row: &mut Instance, now: Timestamp) {
+    pub(super) fn apply(&self, row: &mut Instance, now: Timestamp) {
         row.last_seen_time = now;
         row.host.clone_from(&self.host);
         row.port = self.port;
@@ -204,7 +206,7 @@ impl ToldInstance {
 
 impl ToldDatabase {
     /// The row of this database.
-    pub fn row(
+    pub(super) fn row(
         &self,
         id: DatabaseId,
         instance: InstanceId,

@@ -1,0 +1,170 @@
+//! Which slice has which task and which service.
+
+use crate::access::{Access, AccessApi, AccessTask};
+use crate::audit::{AuditApi, CheckpointTask};
+use crate::config::Config;
+use crate::events::Topic;
+use crate::fleet::api::{EnrollmentApi, FleetApi, SessionApi};
+use crate::fleet::{Fleet, FleetTask};
+use crate::lifecycle::controller::Core;
+use crate::listeners::{CertificateTask, HealthTask, Probes, ServerCertificates};
+use crate::supervisor::{Supervisor, Task};
+use provado_identity::{Authorities, SigningKey};
+use provado_model::Error;
+use provado_model::limits::MESSAGE_BYTES_MAX;
+use provado_proto::agent::v1::enrollment_service_server::EnrollmentServiceServer;
+use provado_proto::agent::v1::session_service_server::SessionServiceServer;
+use provado_proto::operator::v1::access_service_server::AccessServiceServer;
+use provado_proto::operator::v1::audit_service_server::AuditServiceServer;
+use provado_proto::operator::v1::fleet_service_server::FleetServiceServer;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+
+/// The slices, assembled.
+pub(super) struct Slices<'a> {
+    pub(super) config: &'a Config,
+    pub(super) core: &'a Core,
+    pub(super) authorities: &'a Arc<Authorities>,
+    pub(super) fleet: &'a Arc<Fleet>,
+    pub(super) access: &'a Arc<Access>,
+    pub(super) certificates: &'a Arc<ServerCertificates>,
+}
+
+/// Collects services and their names, so that each has its health told.
+struct Collected {
+    routes: Routes,
+    names: Vec<&'static str>,
+}
+
+macro_rules! with {
+    ($collected:ident, $server:ident, $service:expr) => {
+        // The limits stand on both sides; a message past them is an error, not a surprise.
+        $collected.add(
+            $server::new($service)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        );
+    };
+}
+
+impl Collected {
+    fn new() -> Self {
+        Self {
+            routes: Routes::default(),
+            names: Vec::new(),
+        }
+    }
+
+    fn add<S>(&mut self, service: S)
+    where
+        S: tower::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<tonic::body::Body>,
+                Error = std::convert::Infallible,
+            > + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.routes = std::mem::take(&mut self.routes).add_service(service);
+    }
+
+    /// Adds the health service for all that were collected.
+    async fn finish(mut self, probes: &Probes) -> Routes {
+        let (reporter, service) = tonic_health::server::health_reporter();
+        let names = std::mem::take(&mut self.names);
+        probes.add(reporter, names).await;
+        self.add(service);
+        self.routes
+    }
+}
+
+impl Slices<'_> {
+    /// Adds every task with what wakes it.
+    pub(super) fn add_tasks(&self, supervisor: &mut Supervisor) -> Result<Probes, Error> {
+        let core = self.core;
+        let mut add = |task: Arc<dyn Task>, topics: &[Topic]| {
+            let waker = supervisor.add(task);
+            core.bus.subscribe(topics, &waker);
+        };
+        add(Arc::new(FleetTask(Arc::clone(self.fleet))), &[]);
+        add(Arc::new(AccessTask(Arc::clone(self.access))), &[]);
+        add(
+            Arc::new(CertificateTask(Arc::clone(self.certificates))),
+            &[],
+        );
+        let period = Duration::from_secs(self.config.limits.checkpoint_seconds);
+        let key = signing_key(self.authorities)?;
+        add(
+            Arc::new(CheckpointTask::new(core.clone(), key, period)),
+            &[],
+        );
+        let probes = Probes::new();
+        let health = HealthTask {
+            probes: probes.clone(),
+            db: core.db.clone(),
+            health: supervisor.health(),
+            clock: Arc::clone(&core.clock),
+        };
+        supervisor.add(Arc::new(health));
+        Ok(probes)
+    }
+
+    /// What agents may call.
+    pub(super) async fn agent_routes(&self, probes: &Probes) -> Routes {
+        let fleet = self.fleet;
+        let mut all = Collected::new();
+        with!(
+            all,
+            EnrollmentServiceServer,
+            EnrollmentApi::new(Arc::clone(fleet))
+        );
+        with!(
+            all,
+            SessionServiceServer,
+            SessionApi::new(Arc::clone(fleet))
+        );
+        all.finish(probes).await
+    }
+
+    /// What operators may call.
+    pub(super) async fn operator_routes(&self, probes: &Probes) -> Result<Routes, Error> {
+        let mut all = Collected::new();
+        with!(
+            all,
+            FleetServiceServer,
+            FleetApi::new(Arc::clone(self.fleet))
+        );
+        with!(
+            all,
+            AccessServiceServer,
+            AccessApi::new(Arc::clone(self.access))
+        );
+        let public_key = self.authorities.signing.public_key();
+        let audit = AuditApi::new(self.core.clone(), public_key)?;
+        with!(all, AuditServiceServer, audit);
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(provado_proto::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(|source| {
+                Error::internal("the description of the API cannot be served").caused_by(source)
+            })?;
+        all.add(reflection);
+        Ok(all.finish(probes).await)
+    }
+}
+
+/// The controller's signing key once more, for those who sign by themselves.
+fn signing_key(authorities: &Authorities) -> Result<Arc<SigningKey>, Error> {
+    let copy = authorities
+        .signing
+        .to_pem()
+        .and_then(|pem| SigningKey::from_pem(&pem));
+    copy.map(Arc::new)
+        .map_err(|source| Error::internal("the signing key cannot be used").caused_by(source))
+}

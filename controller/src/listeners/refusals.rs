@@ -1,0 +1,73 @@
+//! Writes down who was refused what: a caller that reaches for more than its role allows is worth
+//! an audit event, the same one over and over is not.
+
+use crate::events::{AuditEntry, AuditOutcome, audit_append};
+use crate::lifecycle::controller::Core;
+use crate::request::{Caller, RefusalLog};
+use async_trait::async_trait;
+use provado_model::Error;
+use provado_model::time::Monotonic;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the same refusal is not written again.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+/// Refusals that are remembered.
+const REMEMBERED_MAX: usize = 1_024;
+
+/// The audit of refused calls.
+#[derive(Debug)]
+pub struct Refusals {
+    core: Core,
+    recent: Mutex<HashMap<(String, String), Monotonic>>,
+}
+
+impl Refusals {
+    /// Writes into this database.
+    pub fn new(core: Core) -> Self {
+        Self {
+            core,
+            recent: Mutex::default(),
+        }
+    }
+
+    /// Whether this refusal has not been written for a while.
+    fn is_news(&self, caller: &str, method: &str) -> bool {
+        let now = self.core.clock.monotonic();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|_, at| now.since(*at) < REPEAT_AFTER);
+        if recent.len() >= REMEMBERED_MAX {
+            return false;
+        }
+        let key = (caller.to_owned(), method.to_owned());
+        recent.insert(key, now).is_none()
+    }
+
+    async fn write(&self, caller: &Caller, method: &str) -> Result<(), Error> {
+        let ctx = self.core.context(caller.actor(), None);
+        let entry =
+            AuditEntry::done("call.refuse", "method", method).outcome(AuditOutcome::Refused);
+        let mut tx = self.core.db.begin().await?;
+        audit_append(&mut tx, &ctx, entry).await?;
+        tx.commit().await
+    }
+}
+
+#[async_trait]
+impl RefusalLog for Refusals {
+    async fn refused(&self, caller: &Caller, method: &str) {
+        let id = caller.id();
+        // Anyone who reaches the port can be anonymous; that is not worth a row.
+        if id.is_empty() || !self.is_news(&id, method) {
+            return;
+        }
+        if let Err(error) = self.write(caller, method).await {
+            tracing::warn!(
+                rpc.method = method,
+                "a refused call could not be written into the audit: {}",
+                error.chain()
+            );
+        }
+    }
+}
