@@ -9,6 +9,8 @@ mod attempts;
 mod backups;
 #[path = "store/chain.rs"]
 mod chain;
+#[path = "store/races.rs"]
+mod races;
 #[path = "store/requests.rs"]
 mod requests;
 #[path = "store/runs.rs"]
@@ -60,6 +62,8 @@ const CASES: &[Case] = cases![
     chain::what_an_agent_remembers_is_held_against_the_chain,
     chain::amnesia_raises_the_epoch_and_holds_back_destructive_work,
     chain::a_clock_that_goes_back_is_noticed,
+    races::of_two_that_move_a_run_one_wins,
+    races::of_two_that_make_the_same_run_one_does,
     requests::the_same_request_gets_the_same_answer,
     requests::answers_are_kept_for_a_day,
 ];

@@ -54,7 +54,7 @@ pub struct Statement {
 
 /// Defines a store's statements as constants of type [`Sql`], and `STATEMENTS` with all of them.
 ///
-/// ```ignore
+/// ```text
 /// statements! {
 ///     THING_GET = both("SELECT id, name FROM thing WHERE id = $1");
 ///     // SQLite has one writer and no row locks.

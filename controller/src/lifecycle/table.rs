@@ -111,4 +111,19 @@ mod tests {
     fn the_table_of_all_transitions_is_reviewed_like_code() {
         insta::assert_snapshot!(super::transition_table());
     }
+
+    #[test]
+    fn nothing_follows_a_final_state_and_something_every_other() {
+        use super::{attempt, run};
+        for state in run::RunState::ALL {
+            let mut events = run::machine::EVENTS.iter();
+            let moves = events.any(|event| run::machine::step(*state, *event).is_ok());
+            assert_eq!(moves, !state.is_final(), "run {state}");
+        }
+        for state in attempt::AttemptState::ALL {
+            let mut events = attempt::machine::EVENTS.iter();
+            let moves = events.any(|event| attempt::machine::step(*state, *event).is_ok());
+            assert_eq!(moves, !state.is_final(), "attempt {state}");
+        }
+    }
 }
