@@ -21,6 +21,8 @@ pub struct FleetOptions {
     pub controller: String,
     /// Further lines of every agent.toml, before its instances.
     pub agent: String,
+    /// Where the agents' client tools are; the server's own when left out.
+    pub tools: Option<PathBuf>,
 }
 
 /// A controller and one agent.
@@ -70,6 +72,17 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// The same with client tools of the test's own.
+    pub fn ready_with_tools(
+        place: Place,
+        server: &Postgres,
+        mut options: FleetOptions,
+        tools: &Path,
+    ) -> Result<Self> {
+        options.tools = Some(tools.to_owned());
+        Self::ready_with(place, server, options)
+    }
+
     /// Starts the controller, or starts it again after it ended.
     pub fn start_controller(&mut self) -> Result<()> {
         let data = self.place.directory("controller")?;
@@ -106,7 +119,7 @@ impl Fleet {
              drill_directory = {drills:?}\ndisk_reserve_bytes = 1048576\n\
              tool_directories = [{:?}]\n{}\n[[instance]]\nname = {name:?}\nhost = {:?}\n\
              port = {}\nuser = \"postgres\"\n",
-            server.bin(),
+            self.options.tools.as_deref().unwrap_or(server.bin()),
             self.options.agent,
             server.socket(),
             server.port,
