@@ -10,6 +10,7 @@
 //! | [`manifest`] | the encrypted list of what a backup holds |
 //! | [`repository`] | opening a repository, finding its backups |
 //! | [`writer`], [`reader`] | a backup on its way in and on its way out |
+//! | [`check`], [`sweep`] | reading stored data back; removing what no backup needs |
 //!
 //! It knows no PostgreSQL, no network of its own and no clock but the one it is given. Nothing is
 //! ever overwritten, and a backup exists only once its manifest, the last object, is there
@@ -18,6 +19,7 @@
 
 pub mod backend;
 pub mod cancel;
+pub mod check;
 pub mod descriptor;
 pub mod document;
 pub mod error;
@@ -32,6 +34,7 @@ pub mod repository;
 pub mod segment;
 pub mod signature;
 mod spool;
+pub mod sweep;
 pub mod table;
 pub mod writer;
 

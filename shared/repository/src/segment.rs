@@ -126,3 +126,45 @@ impl Drop for Decoder {
         self.frame.zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{IdentityFile, SegmentKey};
+    use provado_model::id::InstanceId;
+
+    #[test]
+    fn only_the_very_segment_that_was_stored_comes_back() {
+        let file = IdentityFile::generate(jiff::Timestamp::UNIX_EPOCH);
+        let identity = Identity::from_file_text(&file.text).unwrap();
+        let instance = InstanceId::from_uuid(uuid::Uuid::from_u128(1));
+        let key = SegmentKey::from_bytes([1; 32]).instance_key(instance);
+        let mut encoder = Encoder::new(vec![file.recipient], 3).unwrap();
+        let mut store = |plain: &[u8]| {
+            encoder.compress(plain).unwrap();
+            encoder.encrypt().unwrap()
+        };
+        let (one, two) = (store(b"one row\n"), store(b"two row\n"));
+        let (id, other) = (key.segment_id(b"one row\n"), key.segment_id(b"two row\n"));
+        let mut decoder = Decoder::new(identity, Some(key)).unwrap();
+        let mut decode =
+            |stored: &[u8], length, id| decoder.decode(stored, length, id, || "it".to_owned());
+        assert_eq!(decode(&one, 8, id).unwrap(), b"one row\n");
+        assert_eq!(decode(&two, 8, other).unwrap(), b"two row\n");
+        // Whole, well encrypted, of the right length, and in the wrong place.
+        let error = decode(&two, 8, id).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "it is damaged: its content is not what its id names"
+        );
+        assert!(decode(&one, 7, id).is_err());
+        assert!(decode(&one, 9, id).is_err());
+        assert!(decode(&one, u32::MAX, id).is_err());
+        for at in 0..one.len() {
+            let mut bad = one.clone();
+            bad[at] ^= 0x01;
+            assert!(decode(&bad, 8, id).is_err(), "{at}");
+            assert!(decode(&one[..at], 8, id).is_err(), "{at}");
+        }
+    }
+}

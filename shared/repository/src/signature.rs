@@ -206,8 +206,8 @@ mod tests {
         let key = signer.public_key();
         let read = |context, bytes: &[u8], trust| read::<String>(context, bytes, trust, "it");
         let keys = [key];
-        let signed = read("context", &bytes, Trust::Keys(&keys)).unwrap();
-        assert_eq!((signed.document, signed.signer), (text, key));
+        let found = read("context", &bytes, Trust::Keys(&keys)).unwrap();
+        assert_eq!((found.document, found.signer), (text, key));
         assert!(read("context", &bytes, Trust::AnyKey).is_ok());
         assert!(read("other", &bytes, Trust::AnyKey).is_err());
         let others = [other.public_key()];

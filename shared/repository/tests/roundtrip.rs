@@ -33,7 +33,7 @@ fn a_backup_comes_back_as_it_was_written() {
     assert_eq!(document.plain_bytes, 700 + 40_000 + 1);
     assert_eq!(document.reused_bytes, 0);
     let listed = place
-        .block_on(place.repository().backups(place.instance()))
+        .block_on(place.repository().backups(common::instance()))
         .unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].document.as_ref().unwrap(), &written.document);
@@ -116,7 +116,7 @@ fn a_parent_that_is_gone_or_damaged_is_a_warning_not_a_failure() {
     let place = Place::new();
     let content = content(&[("a", 300_000, 5)]);
     let first = place.write(1, None, &content);
-    place.tamper(&place.pack_key(&first, 0), |_| None);
+    place.tamper(&Place::pack_key(&first, 0), |_| None);
     let second = place.write(2, Some(1), &content);
     assert_eq!(second.warnings.len(), 1);
     assert!(

@@ -288,19 +288,19 @@ impl Fetcher {
     /// Neighbors in one pack, up to [`FETCH_BYTES_MAX`] stored and plain, at least one.
     fn group(&self, plan: &mut Plan) -> Result<Vec<Record>> {
         let mut records: Vec<Record> = Vec::new();
-        let (mut stored, mut plain) = (0_u64, 0_u64);
+        let (mut stored_sum, mut plain_sum) = (0_u64, 0_u64);
         while plan.next < plan.end {
             let mut bytes = [0; RECORD_BYTES];
             let at = plan.next * RECORD_BYTES as u64;
             self.inner.places.read_exact_at(&mut bytes, at)?;
             let record = Record::from_bytes(&bytes)
                 .ok_or(Error::Misuse("a spooled place is not what was written"))?;
-            stored += u64::from(record.stored_bytes);
-            plain += u64::from(record.plain_bytes);
+            stored_sum += u64::from(record.stored_bytes);
+            plain_sum += u64::from(record.plain_bytes);
             if let Some(last) = records.last() {
                 let neighbor =
                     last.pack_index == record.pack_index && last.end_bytes() == record.offset_bytes;
-                if !neighbor || stored > FETCH_BYTES_MAX || plain > FETCH_BYTES_MAX {
+                if !neighbor || stored_sum > FETCH_BYTES_MAX || plain_sum > FETCH_BYTES_MAX {
                     break;
                 }
             }

@@ -21,7 +21,9 @@ use crate::manifest::{
 use crate::repository::Repository;
 use crate::signature::Trust;
 use crate::spool::{Spool, SpoolPlace};
+use crate::table::{RECORD_BYTES, Record};
 use provado_model::id::PackId;
+use std::io::{BufReader, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -172,6 +174,29 @@ impl BackupReader {
             .and_then(|index| self.inner.entries.get(index))
             .ok_or(Error::Misuse("there is no entry of this position"))?;
         EntryReader::start(Arc::clone(&self.inner), entry)
+    }
+
+    /// Shows every segment with its entry, in order.
+    pub(crate) fn for_each_place(
+        &self,
+        mut take: impl FnMut(&Entry, &Record) -> Result<()>,
+    ) -> Result<()> {
+        let mut reader = BufReader::with_capacity(1 << 16, self.inner.places.reader());
+        for entry in &self.inner.entries {
+            for _ in 0..entry.tail.segment_count {
+                let mut bytes = [0; RECORD_BYTES];
+                reader
+                    .read_exact(&mut bytes)
+                    .map_err(|source| Error::Spool {
+                        doing: "reading",
+                        source,
+                    })?;
+                let record = Record::from_bytes(&bytes)
+                    .ok_or(Error::Misuse("a spooled place is not what was written"))?;
+                take(entry, &record)?;
+            }
+        }
+        Ok(())
     }
 
     /// Bytes read from the repository so far, the manifest included.

@@ -19,7 +19,7 @@ fn records(count: u32, seed: u64) -> Vec<Record> {
     (0..count)
         .map(|number| {
             let mut id = [0; 32];
-            entropy.fill(&mut id[..1 + (number as usize % 32)]);
+            entropy.fill(&mut id[..=(number as usize % 32)]);
             Record {
                 id: SegmentId(id),
                 pack_index: number % 3,

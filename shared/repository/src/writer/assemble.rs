@@ -101,12 +101,12 @@ impl Assembler {
     ) -> Result<WrittenBackup> {
         let mut early = BTreeMap::new();
         let mut next = 0_u64;
-        let (cancel, stop) = (self.options.cancel.clone(), self.stop.clone());
+        let (cancel, given_up) = (self.options.cancel.clone(), self.stop.clone());
         loop {
             let received = select! {
                 recv(steps) -> step => step.ok(),
                 recv(cancel.closed()) -> _ => None,
-                recv(stop.closed()) -> _ => None,
+                recv(given_up.closed()) -> _ => None,
             };
             let Some((number, step)) = received else {
                 // Whoever sends has gone, or was told to: the backup was given up.

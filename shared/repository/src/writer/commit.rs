@@ -46,15 +46,10 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
     let mut warnings = tail.warnings;
     warnings.extend(parent_warnings.iter().cloned());
     let manifest = manifest.finish(ManifestTrailer {
-        entry_count: totals.entries,
-        segment_count: totals.segments,
-        plain_bytes: totals.plain,
-        row_count: totals.rows,
-        section_count: 0,
-        packs: packs.iter().map(pack_reference).collect(),
         end_time: Some(to_proto(end_time)),
         end_lsn: tail.end_lsn,
         warnings,
+        ..trailer(&totals, &packs)
     })?;
     let sealed = [&table, &listing, &manifest];
     let document = document(
@@ -125,6 +120,18 @@ pub(super) fn header(
         snapshot_time: Some(to_proto(options.snapshot_time)),
         segment_id_key: key.as_bytes().to_vec(),
         ..options.header.clone()
+    }
+}
+
+/// What the trailer says of entries and packs.
+fn trailer(totals: &Totals, packs: &[Pack]) -> ManifestTrailer {
+    ManifestTrailer {
+        entry_count: totals.entries,
+        segment_count: totals.segments,
+        plain_bytes: totals.plain,
+        row_count: totals.rows,
+        packs: packs.iter().map(pack_reference).collect(),
+        ..ManifestTrailer::default()
     }
 }
 

@@ -94,9 +94,13 @@ pub fn repository_id() -> RepositoryId {
     RepositoryId::from_uuid(Uuid::from_u128(REPOSITORY))
 }
 
+pub fn instance() -> InstanceId {
+    InstanceId::from_uuid(Uuid::from_u128(INSTANCE))
+}
+
 pub fn backup_ref(number: u128) -> BackupRef {
     BackupRef {
-        instance_id: InstanceId::from_uuid(Uuid::from_u128(INSTANCE)),
+        instance_id: instance(),
         backup_id: BackupId::from_uuid(Uuid::from_u128(
             0x0190_0000_0000_7000_8000_0001_0000_0000 + number,
         )),
@@ -154,6 +158,32 @@ impl Place {
         }
     }
 
+    /// The same repository seen through another backend, such as a fault layer.
+    pub fn through(other: &Self, backend: Arc<dyn Backend>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let opening = Opening {
+            expected_id: Some(repository_id()),
+            key: KeySource::None,
+        };
+        let repository = runtime.block_on(Repository::open(backend.clone(), opening))?;
+        Ok(Self {
+            runtime,
+            memory: other.memory.clone(),
+            backend,
+            clock: other.clock.clone(),
+            identity: other.identity.clone(),
+            recipient: other.recipient.clone(),
+            signer: other.signer.clone(),
+            repository,
+            threads: other.threads,
+            cancel: Cancel::new(),
+        })
+    }
+
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
@@ -174,10 +204,6 @@ impl Place {
             key: KeySource::SegmentKey(SegmentKey::from_bytes([5; 32])),
         };
         self.block_on(Repository::open(backend, opening))
-    }
-
-    pub fn instance(&self) -> InstanceId {
-        InstanceId::from_uuid(Uuid::from_u128(INSTANCE))
     }
 
     pub fn cancel(&self) -> &Cancel {
@@ -297,13 +323,12 @@ impl Place {
     }
 
     pub fn listed(&self) -> Vec<Listed> {
-        self.block_on(self.repository.backups(self.instance()))
-            .unwrap()
+        self.block_on(self.repository.backups(instance())).unwrap()
     }
 
-    pub fn pack_key(&self, written: &WrittenBackup, index: usize) -> Key {
+    pub fn pack_key(written: &WrittenBackup, index: usize) -> Key {
         let pack: PackId = written.document.document.packs[index].pack_id;
-        Key::pack(self.instance(), pack)
+        Key::pack(instance(), pack)
     }
 
     /// Changes the stored bytes of an object; `None` removes it.

@@ -25,7 +25,8 @@ pub(super) fn prepare_root(root: &Path, create: CreateRoot) -> BackendResult<()>
         )),
         Ok(found) => {
             let mode = found.mode() & 0o777;
-            if mode & 0o077 == 0 {
+            let others = mode & 0o077;
+            if others == 0 {
                 return Ok(());
             }
             Err(BackendError::new(

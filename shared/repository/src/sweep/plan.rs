@@ -1,0 +1,178 @@
+//! The decisions: which objects go, and why. Pure.
+
+use super::{DeletePlan, LiveAttempt, Planned, SweepFacts, SweepRules};
+use crate::backend::ObjectInfo;
+use crate::key::{BackupObject, BackupRef, Key, Named};
+use jiff::{SignedDuration, Timestamp};
+use provado_model::id::{InstanceId, PackId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What may be said of the packs of one instance.
+#[derive(Default)]
+struct Needs {
+    packs: BTreeSet<PackId>,
+    /// A backup whose needs are not known.
+    unknown: Option<BackupRef>,
+}
+
+/// Plans the removal of orphans: objects of backups that never came to be, packs that no backup
+/// needs, canaries of probes. An object goes only if it is older than the grace, its age is
+/// known, no attempt that may be writing could own it, and every backup's needs are known.
+pub fn plan_sweep(facts: &SweepFacts, rules: &SweepRules) -> DeletePlan {
+    let needs = needs(facts, &BTreeSet::new());
+    let mut plan = DeletePlan::default();
+    let mut packs = Vec::new();
+    for (key, info) in &facts.objects {
+        match key.named() {
+            Some(Named::Backup(backup, _)) if !facts.backups.contains_key(&backup) => {
+                let why = "it belongs to a backup that never came to be";
+                let live = is_live(&rules.live, backup.instance_id);
+                plan.put(key, info, decide(info, rules, live, why));
+            }
+            Some(Named::Pack(instance, pack)) => {
+                let of_instance = needs.get(&instance);
+                if of_instance.is_some_and(|needs| needs.packs.contains(&pack)) {
+                    continue;
+                }
+                let decision = match of_instance.and_then(|needs| needs.unknown) {
+                    Some(backup) => Err(unknown(backup)),
+                    None => decide(
+                        info,
+                        rules,
+                        is_live(&rules.live, instance),
+                        "no backup needs it",
+                    ),
+                };
+                packs.push((key, info, decision));
+            }
+            Some(Named::Probe(_)) => {
+                plan.put(
+                    key,
+                    info,
+                    decide(info, rules, false, "a probe left it behind"),
+                );
+            }
+            Some(Named::Backup(..) | Named::Descriptor) | None => {}
+        }
+    }
+    for (key, info, decision) in packs {
+        plan.put(key, info, decision);
+    }
+    plan
+}
+
+/// Plans the removal of backups: all manifests first, then their other objects, then the packs
+/// that no other backup needs. Backups that are not there are left out.
+pub fn plan_delete(
+    facts: &SweepFacts,
+    backups: &BTreeSet<BackupRef>,
+    live: &[LiveAttempt],
+) -> DeletePlan {
+    let going: BTreeSet<BackupRef> = backups
+        .iter()
+        .copied()
+        .filter(|backup| facts.backups.contains_key(backup))
+        .collect();
+    let needs = needs(facts, &going);
+    let mut plan = DeletePlan::default();
+    let objects = [
+        BackupObject::Manifest,
+        BackupObject::Countersignature,
+        BackupObject::Document,
+        BackupObject::Listing,
+        BackupObject::Segments,
+    ];
+    for object in objects {
+        for backup in &going {
+            let key = Key::backup(*backup, object);
+            if let Some(info) = facts.objects.get(&key) {
+                plan.put(&key, info, Ok("its backup is to be deleted".to_owned()));
+            }
+        }
+    }
+    let freed: BTreeSet<(InstanceId, PackId)> = going
+        .iter()
+        .filter_map(|backup| Some((backup, facts.backups.get(backup)?.packs.as_ref()?)))
+        .flat_map(|(backup, packs)| packs.iter().map(|pack| (backup.instance_id, *pack)))
+        .collect();
+    for (instance, pack) in freed {
+        let key = Key::pack(instance, pack);
+        let Some(info) = facts.objects.get(&key) else {
+            continue;
+        };
+        let of_instance = needs.get(&instance);
+        if of_instance.is_some_and(|needs| needs.packs.contains(&pack)) {
+            continue;
+        }
+        let decision = match of_instance.and_then(|needs| needs.unknown) {
+            Some(backup) => Err(unknown(backup)),
+            None if is_live(live, instance) => Err(LIVE.to_owned()),
+            None => Ok("no backup that stays needs it".to_owned()),
+        };
+        plan.put(&key, info, decision);
+    }
+    plan
+}
+
+const LIVE: &str = "an attempt that may be writing could refer to it";
+
+impl DeletePlan {
+    fn put(&mut self, key: &Key, info: &ObjectInfo, decision: Result<String, String>) {
+        let (list, reason) = match decision {
+            Ok(reason) => (&mut self.delete, reason),
+            Err(reason) => (&mut self.keep, reason),
+        };
+        list.push(Planned {
+            key: key.clone(),
+            bytes: info.size_bytes,
+            reason,
+        });
+    }
+}
+
+/// What the backups of each instance need, those that are `going` left out.
+fn needs(facts: &SweepFacts, going: &BTreeSet<BackupRef>) -> BTreeMap<InstanceId, Needs> {
+    let mut out: BTreeMap<InstanceId, Needs> = BTreeMap::new();
+    for (backup, found) in &facts.backups {
+        if going.contains(backup) {
+            continue;
+        }
+        let needs = out.entry(backup.instance_id).or_default();
+        match &found.packs {
+            Some(packs) => needs.packs.extend(packs),
+            None => needs.unknown = Some(*backup),
+        }
+    }
+    out
+}
+
+/// Why an orphan goes, or why it is kept all the same.
+fn decide(info: &ObjectInfo, rules: &SweepRules, live: bool, why: &str) -> Result<String, String> {
+    if live {
+        return Err(LIVE.to_owned());
+    }
+    let Some(stored) = info.stored_time else {
+        return Err("its age is not known".to_owned());
+    };
+    let grace = rules.grace.max(SweepRules::GRACE_MIN);
+    let age = age(stored, rules.now);
+    if age < grace {
+        return Err(format!(
+            "{why}, but it is younger than {} s",
+            grace.as_secs()
+        ));
+    }
+    Ok(format!("{why}, and it is {} s old", age.as_secs()))
+}
+
+fn age(stored: Timestamp, now: Timestamp) -> SignedDuration {
+    now.duration_since(stored)
+}
+
+fn is_live(live: &[LiveAttempt], instance: InstanceId) -> bool {
+    live.iter().any(|attempt| attempt.instance_id == instance)
+}
+
+fn unknown(backup: BackupRef) -> String {
+    format!("what backup {} needs is not known", backup.backup_id)
+}
