@@ -5,15 +5,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod access;
+pub mod admit;
 pub mod app;
 pub mod audit;
 pub mod config;
 pub mod db;
+pub mod dispatch;
 pub mod events;
 pub mod fleet;
+pub mod intake;
 pub mod lifecycle;
 pub mod listeners;
+pub mod policy;
 pub mod request;
+pub mod resolve;
+pub mod sealed;
 pub mod supervisor;
 
 /// Every store's statements, for the test that prepares them all on both engines.
@@ -25,6 +31,7 @@ pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
     ("attempt", lifecycle::attempt::STATEMENTS),
     ("backup", lifecycle::backup::STATEMENTS),
     ("packs", lifecycle::backup::PACK_STATEMENTS),
+    ("policy", policy::STATEMENTS),
     ("controller", lifecycle::controller::STATEMENTS),
     ("access", access::STATEMENTS),
     ("agent", fleet::store::agent::STATEMENTS),

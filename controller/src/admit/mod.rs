@@ -11,7 +11,7 @@ mod plan;
 mod task;
 mod wire;
 
-pub use api::{Runs, service};
+pub use api::Runs;
 pub use task::{AdmitTask, PartsTask};
 
 #[cfg(test)]

@@ -84,6 +84,37 @@ pub struct BackupFacts {
     pub selection: SelectionSpec,
 }
 
+/// What the catalogue tells of a backup beside its columns, as it stands in `summary_json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupSummary {
+    /// What it holds, with patterns as resolved.
+    pub selection: SelectionSpec,
+    /// Large objects.
+    pub large_object_count: u64,
+    /// Whether the archive was stored as one opaque stream.
+    pub opaque: bool,
+    /// Archive format version; empty when opaque.
+    pub archive_version: String,
+    /// How long the attempt took.
+    pub duration_millis: u64,
+    /// Sentences an operator should read.
+    pub warnings: Vec<String>,
+}
+
+impl BackupSummary {
+    /// The stored form.
+    pub fn to_json(&self) -> Result<serde_json::Value, Error> {
+        serde_json::to_value(self)
+            .map_err(|source| Error::internal("a backup's summary is no JSON").caused_by(source))
+    }
+
+    /// Reads the stored form; what it does not have is empty.
+    pub fn from_json(value: &serde_json::Value) -> Self {
+        Deserialize::deserialize(value).unwrap_or_default()
+    }
+}
+
 /// One pack a backup needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackFact {

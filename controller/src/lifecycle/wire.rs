@@ -8,6 +8,21 @@ use provado_model::state::{RunKind, RunState};
 use provado_proto::common::v1 as wire;
 use provado_proto::operator::v1 as operator;
 
+/// Longest reason of a failure that is kept, in characters.
+const REASON_CHARS_MAX: usize = 64;
+/// Longest message of a failure that is kept, in characters.
+const MESSAGE_CHARS_MAX: usize = 4_096;
+/// Dynamic parts of a failure that are kept.
+const CONTEXT_MAX: usize = 64;
+
+/// A text from an agent, cut, without NUL, which PostgreSQL cannot hold in a text.
+pub fn plain(text: &str, chars_max: usize) -> String {
+    text.chars()
+        .take(chars_max)
+        .map(|char| if char == '\0' { '\u{fffd}' } else { char })
+        .collect()
+}
+
 /// A selection as it came; an unknown scope is none at all.
 pub fn selection_in(selection: &wire::Selection) -> SelectionSpec {
     SelectionSpec {
@@ -56,9 +71,14 @@ pub const fn level_out(level: CheckLevel) -> wire::CheckLevel {
 pub fn failure_in(failure: &wire::Failure) -> Failure {
     Failure {
         kind: kind_in(failure.kind()).as_str().to_owned(),
-        reason: failure.reason.clone(),
-        message: failure.message.clone(),
-        context: failure.metadata.clone(),
+        reason: plain(&failure.reason, REASON_CHARS_MAX),
+        message: plain(&failure.message, MESSAGE_CHARS_MAX),
+        context: failure
+            .metadata
+            .iter()
+            .take(CONTEXT_MAX)
+            .map(|(name, value)| (name.clone(), plain(value, MESSAGE_CHARS_MAX)))
+            .collect(),
     }
 }
 

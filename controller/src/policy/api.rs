@@ -19,9 +19,7 @@ use crate::request::{
 use crate::resolve;
 use provado_model::id::RepositoryId;
 use provado_model::{Error, Reason};
-use provado_proto::operator::v1::repository_service_server::{
-    RepositoryService, RepositoryServiceServer,
-};
+use provado_proto::operator::v1::repository_service_server::RepositoryService;
 use provado_proto::operator::v1::{
     CreateRepositoryRequest, CreateRepositoryResponse, GetRepositoryRequest, GetRepositoryResponse,
     ListRepositoriesRequest, ListRepositoriesResponse,
@@ -40,12 +38,14 @@ pub struct Repositories {
     pages: PageTokens,
 }
 
-/// The service, to be put on the operators' listener.
-pub fn service(core: &Core) -> RepositoryServiceServer<Repositories> {
-    RepositoryServiceServer::new(Repositories {
-        core: core.clone(),
-        pages: PageTokens::new(core.page_key()),
-    })
+impl Repositories {
+    /// The service.
+    pub fn new(core: &Core) -> Self {
+        Self {
+            core: core.clone(),
+            pages: PageTokens::new(core.page_key()),
+        }
+    }
 }
 
 #[tonic::async_trait]

@@ -12,7 +12,7 @@ mod store;
 mod task;
 mod wire;
 
-pub use api::{Repositories, repository_find, service};
+pub use api::{Repositories, repository_find};
 pub use model::{NewRepository, Repository, RepositoryKind, RepositoryState, SegmentKey};
 pub use store::{
     STATEMENTS, repository_by_id, repository_by_name, repository_by_prefix, repository_insert,

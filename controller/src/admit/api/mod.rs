@@ -12,7 +12,7 @@ use crate::lifecycle::controller::Core;
 use crate::request::{Caller, PageTokens, status};
 use crate::sealed::SealedIdentities;
 use futures_util::stream::BoxStream;
-use provado_proto::operator::v1::run_service_server::{RunService, RunServiceServer};
+use provado_proto::operator::v1::run_service_server::RunService;
 use provado_proto::operator::v1::{
     CancelRunRequest, CancelRunResponse, GetRunRequest, GetRunResponse, ListRunsRequest,
     ListRunsResponse, RunBackupRequest, RunBackupResponse, RunCheckRequest, RunCheckResponse,
@@ -33,18 +33,8 @@ pub struct Runs {
     pages: Arc<PageTokens>,
 }
 
-/// The service, to be put on the operators' listener. `sealed` is shared with `dispatch`.
-pub fn service(
-    core: &Core,
-    sealed: SealedIdentities,
-    sessions: Arc<dyn Sessions>,
-    progress: Arc<ProgressBoard>,
-) -> RunServiceServer<Runs> {
-    RunServiceServer::new(Runs::new(core, sealed, sessions, progress))
-}
-
 impl Runs {
-    /// The slice's handle, for the service and for whoever calls it within the process.
+    /// The service over the agents' streams; `sealed` is shared with `dispatch`.
     pub fn new(
         core: &Core,
         sealed: SealedIdentities,

@@ -7,6 +7,7 @@ mod backup;
 mod others;
 
 use crate::lifecycle::Failure;
+use crate::lifecycle::wire::failure_in;
 use provado_identity::PublicKey;
 use provado_model::Reason;
 use provado_model::id::{BackupId, ProofId};
@@ -227,7 +228,7 @@ fn times(outcome: &Outcome, problems: &mut Problems) {
 fn reported(outcome: &Outcome) -> Failure {
     match &outcome.failure {
         Some(failure) if !failure.reason.is_empty() && !failure.message.is_empty() => {
-            super::wire::failure(failure)
+            failure_in(failure)
         }
         Some(_) | None => Failure::new(
             Reason::EvidenceInsufficient,

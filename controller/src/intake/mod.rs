@@ -1,0 +1,19 @@
+//! Takes reports of agents in: judges what an attempt came to, and ends run and attempt with it.
+//!
+//! ReportService is the only way an attempt ends well. A report is held against the attempt that it
+//! names, which must be the reporting agent's own; a late one changes nothing, a repeated one gets
+//! the same answer, a different one is refused and written down. A backup enters the catalogue in
+//! the transaction that ends its run (INV-COMMIT). It sends nothing to agents and checks nothing in
+//! repositories.
+
+mod api;
+mod expect;
+mod judge;
+mod log;
+mod settle;
+mod wire;
+
+pub use api::Reports;
+
+#[cfg(test)]
+mod tests;
