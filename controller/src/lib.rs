@@ -8,6 +8,7 @@ pub mod access;
 pub mod admit;
 pub mod app;
 pub mod audit;
+pub mod catalog;
 pub mod config;
 pub mod db;
 pub mod dispatch;
@@ -21,6 +22,7 @@ pub mod request;
 pub mod resolve;
 pub mod sealed;
 pub mod supervisor;
+pub mod verify;
 
 /// Every store's statements, for the test that prepares them all on both engines.
 pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
@@ -32,6 +34,8 @@ pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
     ("backup", lifecycle::backup::STATEMENTS),
     ("packs", lifecycle::backup::PACK_STATEMENTS),
     ("policy", policy::STATEMENTS),
+    ("catalog", catalog::STATEMENTS),
+    ("verify", verify::STATEMENTS),
     ("controller", lifecycle::controller::STATEMENTS),
     ("access", access::STATEMENTS),
     ("agent", fleet::store::agent::STATEMENTS),

@@ -1,0 +1,256 @@
+//! BackupService: shows and lists backups.
+
+use super::store::proof_newest;
+use super::wire::{self, Around};
+use crate::db::Tx;
+use crate::fleet::store::agent::agent_by_id;
+use crate::fleet::store::instance::instance_by_id;
+use crate::lifecycle::backup::{
+    Backup, BackupCheck, BackupFilter, BackupKeep, backup_list, backup_pack_list,
+};
+use crate::lifecycle::controller::Core;
+use crate::lifecycle::facts::{DamageFact, Detail, DifferenceFact, Facts};
+use crate::lifecycle::run::{RunFilter, RunKind, RunState, run_list};
+use crate::policy::{repository_by_id, repository_find};
+use crate::request::{Page, PageTokens, Violations, page_size, status};
+use crate::resolve;
+use jiff::Timestamp;
+use prost::Message;
+use provado_model::id::BackupId;
+use provado_model::label::Labels;
+use provado_model::{Error, Reason, time};
+use provado_proto::operator::v1::backup_service_server::BackupService;
+use provado_proto::operator::v1::{
+    self as operator, BackupFilter as WireFilter, GetBackupRequest, GetBackupResponse,
+    ListBackupsRequest, ListBackupsResponse,
+};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+const LIST: &str = "ListBackups";
+/// Packs shown of one backup.
+const PACKS_MAX: u32 = 10_000;
+/// Rows looked through for one page when labels are asked for, which no index knows.
+const LOOKED_AT_MAX: usize = 100_000;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct Backups {
+    core: Core,
+    pages: Arc<PageTokens>,
+}
+
+/// Whether a message holds the packs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Packs {
+    Shown,
+    Left,
+}
+
+impl Backups {
+    /// The service.
+    pub fn new(core: &Core) -> Self {
+        Self {
+            core: core.clone(),
+            pages: Arc::new(PageTokens::new(core.page_key())),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl BackupService for Backups {
+    async fn get_backup(
+        &self,
+        request: Request<GetBackupRequest>,
+    ) -> Result<Response<GetBackupResponse>, Status> {
+        self.get(&request.into_inner().name)
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<ListBackupsRequest>,
+    ) -> Result<Response<ListBackupsResponse>, Status> {
+        self.list(&request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+}
+
+impl Backups {
+    async fn get(&self, name: &str) -> Result<GetBackupResponse, Error> {
+        let mut tx = self.core.db.read().await?;
+        let backup = resolve::backup(&mut tx, "name", name).await?;
+        let shown = show(&mut tx, &backup, Packs::Shown).await?;
+        Ok(GetBackupResponse {
+            backup: Some(shown),
+        })
+    }
+
+    async fn list(&self, request: &ListBackupsRequest) -> Result<ListBackupsResponse, Error> {
+        let size = page_size(request.page_size)?;
+        let wanted = request.filter.clone().unwrap_or_default();
+        let bound = wanted.encode_to_vec();
+        let after = self.pages.read(LIST, &bound, &request.page_token)?;
+        let after = after.as_deref().map(cursor).transpose()?;
+        let mut tx = self.core.db.read().await?;
+        let filter = filter_of(&mut tx, &wanted).await?;
+        let limit = size.saturating_add(1);
+        let rows = labeled(&mut tx, &filter, &wanted.labels, (after, limit)).await?;
+        let page = Page::cut(rows, size);
+        let next_page_token = match page.rows.last() {
+            Some(last) if page.has_more => {
+                let key = format!("{}/{}", time::to_micros(last.create_time), last.facts.id);
+                self.pages.make(LIST, &bound, &key)
+            }
+            Some(_) | None => String::new(),
+        };
+        let mut backups = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            backups.push(show(&mut tx, row, Packs::Left).await?);
+        }
+        Ok(ListBackupsResponse {
+            backups,
+            next_page_token,
+        })
+    }
+}
+
+/// Backups that have all of these labels, at most `limit`.
+async fn labeled(
+    tx: &mut Tx,
+    filter: &BackupFilter,
+    labels: &Labels,
+    (mut after, limit): (Option<(Timestamp, BackupId)>, u32),
+) -> Result<Vec<Backup>, Error> {
+    if labels.is_empty() {
+        return backup_list(tx, filter, after, limit).await;
+    }
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut out = Vec::new();
+    let mut looked_at = 0_usize;
+    loop {
+        let rows = backup_list(tx, filter, after, 1_000).await?;
+        let Some(last) = rows.last() else {
+            return Ok(out);
+        };
+        after = Some((last.create_time, last.facts.id));
+        looked_at = looked_at.saturating_add(rows.len());
+        let fitting = rows.into_iter().filter(|row| {
+            let has = |(key, value)| row.facts.labels.get(key) == Some(value);
+            labels.iter().all(has)
+        });
+        out.extend(fitting);
+        if out.len() >= wanted || looked_at >= LOOKED_AT_MAX {
+            out.truncate(wanted);
+            return Ok(out);
+        }
+    }
+}
+
+async fn show(tx: &mut Tx, backup: &Backup, packs: Packs) -> Result<operator::Backup, Error> {
+    let facts = &backup.facts;
+    let instance = instance_by_id(tx, facts.instance_id).await?;
+    let repository = repository_by_id(tx, facts.repository_id).await?;
+    let agent = agent_by_id(tx, facts.agent_id).await?;
+    let around = Around {
+        // The name it has now; the one it had then where the instance is forgotten.
+        instance: instance.map_or_else(|| facts.instance_name.clone(), |it| it.name),
+        repository: repository.map_or_else(|| facts.repository_id.to_string(), |it| it.facts.name),
+        agent: agent.map_or_else(|| facts.agent_id.to_string(), |it| it.name),
+        proof: proof_newest(tx, facts.id).await?,
+        damages: damages(tx, backup).await?,
+        packs: match packs {
+            Packs::Shown => backup_pack_list(tx, facts.id, PACKS_MAX).await?,
+            Packs::Left => Vec::new(),
+        },
+    };
+    wire::backup(backup, around)
+}
+
+/// What the last check or drill that found damage said, for a backup that is corrupt.
+async fn damages(tx: &mut Tx, backup: &Backup) -> Result<Vec<String>, Error> {
+    if backup.check_state != BackupCheck::Corrupt {
+        return Ok(Vec::new());
+    }
+    let filter = RunFilter {
+        kinds: vec![RunKind::Check, RunKind::Drill],
+        states: vec![RunState::Failed],
+        backup_id: Some(backup.facts.id),
+        ..RunFilter::default()
+    };
+    for run in run_list(tx, &filter, None, 20).await? {
+        let facts = run.outcome.as_ref().map(Facts::from_json).transpose()?;
+        let found = match facts.and_then(|facts| facts.detail) {
+            Some(Detail::Check(check)) => check.damages.iter().map(damage).collect(),
+            Some(Detail::Drill(drill)) => drill.differences.iter().map(difference).collect(),
+            Some(_) | None => Vec::new(),
+        };
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn damage(fact: &DamageFact) -> String {
+    if fact.entries.is_empty() {
+        format!("{}: {}", fact.object_key, fact.message)
+    } else {
+        let entries = fact.entries.join(", ");
+        format!("{}: {} (holds {entries})", fact.object_key, fact.message)
+    }
+}
+
+fn difference(fact: &DifferenceFact) -> String {
+    format!(
+        "{}: {} should be {}, is {}",
+        fact.object, fact.aspect, fact.expected, fact.found
+    )
+}
+
+fn cursor(key: &str) -> Result<(Timestamp, BackupId), Error> {
+    let parsed = key.split_once('/').and_then(|(micros, id)| {
+        let time = micros.parse().map(time::from_micros).ok()?;
+        Some((time, id.parse().ok()?))
+    });
+    parsed.ok_or_else(|| {
+        Error::new(
+            Reason::PageTokenInvalid,
+            "the page token cannot be understood; begin at the first page",
+        )
+    })
+}
+
+async fn filter_of(tx: &mut Tx, wanted: &WireFilter) -> Result<BackupFilter, Error> {
+    let mut filter = BackupFilter::default();
+    filter.check_states = wanted
+        .check_states
+        .iter()
+        .filter_map(|value| wire::check_in(*value))
+        .collect();
+    if filter.check_states.len() != wanted.check_states.len() {
+        return Err(Violations::of(
+            "filter.check_states",
+            "must be check states of backups",
+        ));
+    }
+    if !wanted.include_pruned {
+        filter.keep_states = vec![BackupKeep::Active, BackupKeep::Expired, BackupKeep::Pruning];
+    }
+    if !wanted.instance.is_empty() {
+        let instance = resolve::instance(tx, "filter.instance", &wanted.instance).await?;
+        filter.instance_id = Some(instance.id);
+    }
+    if !wanted.database_name.is_empty() {
+        filter.database_name = Some(wanted.database_name.clone());
+    }
+    if !wanted.repository.is_empty() {
+        let found = repository_find(tx, "filter.repository", &wanted.repository).await?;
+        filter.repository_id = Some(found.facts.id);
+    }
+    Ok(filter)
+}
