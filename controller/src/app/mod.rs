@@ -16,6 +16,7 @@ use crate::fleet::{Fleet, SessionTimes};
 use crate::lifecycle::controller::{Core, epoch_raise};
 use crate::listeners::{AgentDoor, Doorway, OperatorDoor, Options, Refusals, ServerCertificates};
 use crate::request::RefusalLog;
+use crate::sealed::SealedIdentities;
 use crate::supervisor::Supervisor;
 use provado_identity::ca::{CaError, ServerNames};
 use provado_identity::files::{self, FileError};
@@ -96,9 +97,10 @@ impl Controller {
             fleet: &fleet,
             access: &access,
             certificates: &base.certificates,
+            sealed: SealedIdentities::default(),
         };
         let probes = slices.add_tasks(&mut supervisor)?;
-        let agent_routes = slices.agent_routes(&probes).await;
+        let agent_routes = slices.agent_routes(&probes).await?;
         let operator_routes = slices.operator_routes(&probes).await?;
 
         let (stop, close) = (CancellationToken::new(), CancellationToken::new());

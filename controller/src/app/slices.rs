@@ -1,22 +1,34 @@
 //! Which slice has which task and which service.
 
 use crate::access::{Access, AccessApi, AccessTask};
+use crate::admit::{AdmitTask, PartsTask, Runs};
 use crate::audit::{AuditApi, CheckpointTask};
+use crate::catalog::Backups;
 use crate::config::Config;
+use crate::dispatch::{CancelTask, Dispatch, DispatchTask, ReapTask};
 use crate::events::Topic;
 use crate::fleet::api::{EnrollmentApi, FleetApi, SessionApi};
-use crate::fleet::{Fleet, FleetTask};
+use crate::fleet::{Fleet, FleetTask, Sessions};
+use crate::intake::Reports;
 use crate::lifecycle::controller::Core;
 use crate::listeners::{CertificateTask, HealthTask, Probes, ServerCertificates};
+use crate::policy::{ReadyTask, Repositories};
+use crate::sealed::SealedIdentities;
 use crate::supervisor::{Supervisor, Task};
+use crate::verify::{Proofs, VerifyTask};
 use provado_identity::{Authorities, SigningKey};
 use provado_model::Error;
-use provado_model::limits::MESSAGE_BYTES_MAX;
+use provado_model::limits::{MESSAGE_BYTES_MAX, REPORT_BYTES_MAX};
 use provado_proto::agent::v1::enrollment_service_server::EnrollmentServiceServer;
+use provado_proto::agent::v1::report_service_server::ReportServiceServer;
 use provado_proto::agent::v1::session_service_server::SessionServiceServer;
 use provado_proto::operator::v1::access_service_server::AccessServiceServer;
 use provado_proto::operator::v1::audit_service_server::AuditServiceServer;
+use provado_proto::operator::v1::backup_service_server::BackupServiceServer;
 use provado_proto::operator::v1::fleet_service_server::FleetServiceServer;
+use provado_proto::operator::v1::proof_service_server::ProofServiceServer;
+use provado_proto::operator::v1::repository_service_server::RepositoryServiceServer;
+use provado_proto::operator::v1::run_service_server::RunServiceServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::server::NamedService;
@@ -30,6 +42,8 @@ pub(super) struct Slices<'a> {
     pub(super) fleet: &'a Arc<Fleet>,
     pub(super) access: &'a Arc<Access>,
     pub(super) certificates: &'a Arc<ServerCertificates>,
+    /// Identities that ride on runs: taken by `admit`, sent by `dispatch`.
+    pub(super) sealed: SealedIdentities,
 }
 
 /// Collects services and their names, so that each has its health told.
@@ -98,8 +112,26 @@ impl Slices<'_> {
             Arc::new(CertificateTask(Arc::clone(self.certificates))),
             &[],
         );
-        let period = Duration::from_secs(self.config.limits.checkpoint_seconds);
+        add(Arc::new(ReadyTask::new(core.clone())), ReadyTask::TOPICS);
+        add(Arc::new(AdmitTask::new(core.clone())), AdmitTask::TOPICS);
+        add(Arc::new(PartsTask::new(core.clone())), PartsTask::TOPICS);
+        let sessions: Arc<dyn Sessions> = self.fleet.sessions();
+        let dispatch = Dispatch::new(core, sessions, self.sealed.clone());
+        add(
+            Arc::new(DispatchTask::new(dispatch.clone())),
+            DispatchTask::TOPICS,
+        );
+        add(
+            Arc::new(CancelTask::new(dispatch.clone())),
+            CancelTask::TOPICS,
+        );
+        add(Arc::new(ReapTask::new(dispatch)), ReapTask::TOPICS);
         let key = signing_key(self.authorities)?;
+        add(
+            Arc::new(VerifyTask::new(core.clone(), Arc::clone(&key))),
+            VerifyTask::TOPICS,
+        );
+        let period = Duration::from_secs(self.config.limits.checkpoint_seconds);
         add(
             Arc::new(CheckpointTask::new(core.clone(), key, period)),
             &[],
@@ -116,7 +148,7 @@ impl Slices<'_> {
     }
 
     /// What agents may call.
-    pub(super) async fn agent_routes(&self, probes: &Probes) -> Routes {
+    pub(super) async fn agent_routes(&self, probes: &Probes) -> Result<Routes, Error> {
         let fleet = self.fleet;
         let mut all = Collected::new();
         with!(
@@ -129,7 +161,10 @@ impl Slices<'_> {
             SessionServiceServer,
             SessionApi::new(Arc::clone(fleet))
         );
-        all.finish(probes).await
+        let reports = Reports::new(self.core, signing_key(self.authorities)?);
+        // A report holds lists of packs, differences and damages.
+        all.add(ReportServiceServer::new(reports).max_decoding_message_size(REPORT_BYTES_MAX));
+        Ok(all.finish(probes).await)
     }
 
     /// What operators may call.
@@ -145,7 +180,14 @@ impl Slices<'_> {
             AccessServiceServer,
             AccessApi::new(Arc::clone(self.access))
         );
+        with!(all, RepositoryServiceServer, Repositories::new(self.core));
+        let sessions: Arc<dyn Sessions> = self.fleet.sessions();
+        let progress = self.fleet.progress();
+        let runs = Runs::new(self.core, self.sealed.clone(), sessions, progress);
+        with!(all, RunServiceServer, runs);
+        with!(all, BackupServiceServer, Backups::new(self.core));
         let public_key = self.authorities.signing.public_key();
+        with!(all, ProofServiceServer, Proofs::new(self.core, public_key));
         let audit = AuditApi::new(self.core.clone(), public_key)?;
         with!(all, AuditServiceServer, audit);
         let reflection = tonic_reflection::server::Builder::configure()
