@@ -1,7 +1,7 @@
 //! Every command line that the documents show is one that the programs take.
 //!
-//! Documents are read for code that starts with one of our programs; the program's own `--help` says
-//! whether the commands and flags exist. Only `--help` is ever run.
+//! Documents are read for code that starts with one of our programs; the program's own `--help`
+//! says whether the commands and flags exist. Only `--help` is ever run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 // These tests run our own programs, in this one file.
 #![allow(clippy::disallowed_methods)]

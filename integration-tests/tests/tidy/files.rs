@@ -16,11 +16,30 @@ const PLACES: &[(&str, &str)] = &[
         "agent/src/outbox",
         "keeps outcomes until they are acknowledged",
     ),
+    ("agent/src/host", "reads the host's name and identifiers"),
     (
         "agent/src/journal",
         "what inbox and outbox keep, written so that a crash loses nothing",
     ),
+    (
+        "agent/src/membership",
+        "keeps keys and what the controller gave",
+    ),
     ("agent/src/local", "knows the agent's own folders"),
+    (
+        "agent/src/jobs/backup/dump",
+        "the pipe that pg_dump writes to",
+    ),
+    (
+        "agent/src/jobs/load/",
+        "the named pipes that pg_restore reads from",
+    ),
+    (
+        "agent/src/jobs/restore/journal",
+        "keeps the names of databases that are being made",
+    ),
+    ("agent/src/jobs/restore/prepare", "asks for free space"),
+    ("agent/src/jobs/work", "makes a job's own folder"),
     (
         "agent/src/postgres/",
         "throw-away instances, named pipes, tools",

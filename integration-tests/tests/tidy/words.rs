@@ -247,7 +247,8 @@ fn a_second_word_for_a_thing_is_found_in_protobuf_sql_and_the_command_line() {
         "// a node\nmessage WorkerNode {\n  string repo_id = 1;\n  int32 retry_count = 2;\n}";
     let cli = concat!(
         "#[derive(Debug, clap::Args)]\n#[command(a)]\npub struct A {\n  /// a job\n",
-        "  #[arg(long)]\n  pub destination: u8,\n  #[arg(value_name = \"A\")]\n  node: u8,\n}\nfn f() {\n  let gc = 1;\n}\n",
+        "  #[arg(long)]\n  pub destination: u8,\n  #[arg(value_name = \"A\")]\n  node: u8,\n}\n",
+        "fn f() {\n  let gc = 1;\n}\n",
         "#[derive(Subcommand)]\nenum B {\n  Purge(P),\n  Run { blob: u8 },\n}\n",
     );
     let sql = concat!(
