@@ -77,7 +77,8 @@ impl Fleet {
         self.allow.check_standing(&peer.sha256)?;
         let stop = self.greet(&context(), peer, &hello).await?;
         let mut shown = Shown::default();
-        self.look_at_witness(&context(), peer, &mut shown, &hello.checkpoint)
+        let seen_epoch = u64::try_from(hello.epoch).unwrap_or(0);
+        self.look_at_witness(&context(), peer, &mut shown, &hello.checkpoint, seen_epoch)
             .await;
         let checkpoint = self.checkpoint();
         shown.sent(&checkpoint);
@@ -187,7 +188,7 @@ impl Line<'_> {
                 self.fleet.note_heard(self.peer.id, ctx.now);
                 let shown = &mut self.shown;
                 self.fleet
-                    .look_at_witness(&ctx, self.peer, shown, &heartbeat.checkpoint)
+                    .look_at_witness(&ctx, self.peer, shown, &heartbeat.checkpoint, 0)
                     .await;
                 let stop = self
                     .fleet

@@ -1,7 +1,6 @@
 //! The first message of a stream: whether this is the agent, the only one, and what it has in hand.
 
 use super::drive::Inbound;
-use super::witness;
 use crate::events::{AuditEntry, Context, Event, audit_append};
 use crate::fleet::plan::{self, Contest, Older};
 use crate::fleet::sessions::Session;
@@ -162,11 +161,6 @@ impl Fleet {
         ctx.bus
             .publish_on_commit(&mut tx, Event::Agent { id: peer.id });
         tx.commit().await?;
-        let epoch = u64::try_from(hello.epoch).unwrap_or(0);
-        if epoch > self.core.epoch() {
-            let why = format!("the agent {} has obeyed epoch {epoch}", peer.name);
-            witness::forgotten(self, ctx, epoch, &why).await?;
-        }
         Ok(stop)
     }
 }

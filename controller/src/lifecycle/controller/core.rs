@@ -7,7 +7,7 @@ use crate::request::{Caller, RefusalLog};
 use provado_model::Error;
 use provado_model::id::{ControllerId, RequestId};
 use provado_model::random::{self, Entropy};
-use provado_model::time::Clock;
+use provado_model::time::{self, Clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -85,7 +85,8 @@ impl Core {
         Context {
             actor,
             request_id,
-            now: self.clock.now(),
+            // As rows hold it, so that what is answered is what is stored.
+            now: time::from_micros(time::to_micros(self.clock.now())),
             epoch: self.epoch(),
             bus: self.bus.clone(),
         }

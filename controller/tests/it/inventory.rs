@@ -1,0 +1,225 @@
+//! SyncInventory: rows that keep their identity over what hosts and databases go through.
+
+use crate::world::{Engine, SessionClient, World, reason};
+use provado_proto::agent::v1 as agent;
+use provado_proto::operator::v1 as operator;
+
+fn database(oid: i64, name: &str) -> agent::DatabaseInventory {
+    agent::DatabaseInventory {
+        oid,
+        database_name: name.to_owned(),
+        owner: "postgres".to_owned(),
+        size_bytes: 8_000_000,
+        encoding: "UTF8".to_owned(),
+        collate: "C".to_owned(),
+        ctype: "C".to_owned(),
+        locale_provider: "libc".to_owned(),
+        allow_connections: true,
+        extensions: vec![agent::ExtensionInventory {
+            extension_name: "plpgsql".to_owned(),
+            version: "1.0".to_owned(),
+        }],
+        ..Default::default()
+    }
+}
+
+fn instance(port: i32, databases: Vec<agent::DatabaseInventory>) -> agent::InstanceInventory {
+    agent::InstanceInventory {
+        system_identifier: format!("70000000000000{port}"),
+        server_version: "15.18 (Debian)".to_owned(),
+        server_version_number: 150_018,
+        host: "/var/run/postgresql".to_owned(),
+        port,
+        databases,
+        tool_version: "15.18".to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn tell(
+    client: &mut SessionClient,
+    instances: Vec<agent::InstanceInventory>,
+) -> Vec<agent::InstanceAssignment> {
+    let request = agent::SyncInventoryRequest { instances };
+    client
+        .sync_inventory(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .instances
+}
+
+async fn shown(world: &World, name: &str) -> operator::Instance {
+    let request = operator::GetInstanceRequest {
+        name: format!("instances/{name}"),
+    };
+    let answer = world.admin().await.fleet.get_instance(request).await;
+    answer.unwrap().into_inner().instance.unwrap()
+}
+
+fn names(instance: &operator::Instance) -> Vec<&str> {
+    let databases = instance.databases.iter();
+    databases
+        .map(|database| database.database_name.as_str())
+        .collect()
+}
+
+async fn instances_and_databases_keep_their_identity(engine: Engine) {
+    let world = World::start_on(engine).await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    let shop = || database(16_384, "shop");
+    let told = tell(
+        &mut client,
+        vec![
+            instance(5432, vec![shop(), database(16_385, "host=evil port=1")]),
+            instance(5433, vec![shop()]),
+        ],
+    )
+    .await;
+    assert_eq!(told[0].instance_name, "db1");
+    assert_eq!(told[1].instance_name, "db1-5433");
+    let main = shown(&world, "db1").await;
+    assert_eq!(main.uid, told[0].instance_id);
+    assert_eq!(names(&main), ["host=evil port=1", "shop"]);
+    assert_eq!(
+        (main.database_count, main.agent.as_str()),
+        (2, "agents/db1")
+    );
+    assert_eq!(main.databases[1].extensions, ["plpgsql 1.0"]);
+    assert_eq!(
+        shown(&world, &told[0].instance_id).await.name,
+        "instances/db1"
+    );
+
+    // The same again changes nothing; a database dropped and made anew is another one.
+    let again = tell(
+        &mut client,
+        vec![
+            instance(
+                5432,
+                vec![database(20_000, "shop"), database(20_001, "new")],
+            ),
+            instance(5433, vec![shop()]),
+        ],
+    )
+    .await;
+    assert_eq!(again, told);
+    let main = shown(&world, "db1").await;
+    assert_eq!(names(&main), ["new", "shop"]);
+    assert_eq!(main.databases[1].oid, 20_000);
+    assert_eq!(world.audit("database.vanish").await.len(), 2);
+
+    // Two databases that swap their names are still themselves.
+    let swapped = vec![database(20_000, "new"), database(20_001, "shop")];
+    tell(
+        &mut client,
+        vec![instance(5432, swapped), instance(5433, vec![])],
+    )
+    .await;
+    let main = shown(&world, "db1").await;
+    let oids: Vec<_> = main.databases.iter().map(|database| database.oid).collect();
+    assert_eq!(oids, [20_000, 20_001]);
+
+    // One that does not answer keeps what was known; one that is not told of is marked.
+    let mut down = instance(5432, vec![]);
+    down.system_identifier = String::new();
+    down.unreachable_message = "connection refused".to_owned();
+    let told = tell(&mut client, vec![down]).await;
+    assert_eq!(told[0].instance_id, main.uid);
+    let main = shown(&world, "db1").await;
+    assert_eq!(main.unreachable_message, "connection refused");
+    assert_eq!(main.database_count, 2);
+    let gone = shown(&world, "db1-5433").await;
+    assert!(
+        gone.unreachable_message.contains("no longer"),
+        "{}",
+        gone.unreachable_message
+    );
+    assert_eq!(world.shown("db1").await.instance_count, 1);
+    world.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn instances_and_databases_keep_their_identity_on_sqlite() {
+    instances_and_databases_keep_their_identity(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn instances_and_databases_keep_their_identity_on_postgres() {
+    instances_and_databases_keep_their_identity(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_wanted_name_is_given_while_it_is_free() {
+    let world = World::start().await;
+    let first = world.join("db1").await;
+    let second = world.join("db2").await;
+    let mut wanted = instance(5432, vec![]);
+    wanted.wanted_name = "orders".to_owned();
+    let told = tell(&mut first.client(&world).await, vec![wanted.clone()]).await;
+    assert_eq!(told[0].instance_name, "orders");
+    // The name is taken, and nobody else's row is touched.
+    let other = tell(&mut second.client(&world).await, vec![wanted]).await;
+    assert_ne!(other[0].instance_id, told[0].instance_id);
+    assert_eq!(other[0].instance_name, "db2-5432");
+    assert_eq!(shown(&world, "orders").await.agent, "agents/db1");
+    // The same primary at two agents is worth a word.
+    assert_eq!(world.audit("instance.suspect-copy").await.len(), 1);
+    let request = operator::ListInstancesRequest {
+        agent: "agents/db2".to_owned(),
+        ..Default::default()
+    };
+    let list = world
+        .admin()
+        .await
+        .fleet
+        .list_instances(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(list.instances.len(), 1);
+    let request = operator::ListInstancesRequest {
+        page_size: 1,
+        ..Default::default()
+    };
+    let mut admin = world.admin().await;
+    let page = admin
+        .fleet
+        .list_instances(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(page.instances[0].name, "instances/db2-5432");
+    let request = operator::ListInstancesRequest {
+        page_token: page.next_page_token,
+        ..request
+    };
+    let page = admin
+        .fleet
+        .list_instances(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(page.instances[0].name, "instances/orders");
+    assert!(page.next_page_token.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_refused_whole() {
+    let world = World::start().await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    let mut bad = instance(5432, vec![]);
+    bad.port = 70_000;
+    let request = agent::SyncInventoryRequest {
+        instances: vec![instance(5433, vec![]), bad],
+    };
+    let error = client.sync_inventory(request).await.unwrap_err();
+    assert_eq!(reason(&error), "INVALID_ARGUMENT");
+    let many = (1..=300).map(|port| instance(port, vec![])).collect();
+    let request = agent::SyncInventoryRequest { instances: many };
+    let error = client.sync_inventory(request).await.unwrap_err();
+    assert_eq!(reason(&error), "INVALID_ARGUMENT");
+    assert_eq!(world.shown("db1").await.instance_count, 0);
+}

@@ -1,0 +1,16 @@
+//! The controller as its callers see it: real sockets, real TLS, real clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod attempts;
+mod clones;
+mod doors;
+mod inventory;
+mod joining;
+mod renewal;
+mod roles;
+mod session;
+mod world;

@@ -1,0 +1,120 @@
+//! Every method of the operator API by every kind of caller: the table is obeyed on the wire.
+
+use crate::world::{World, is_cut_off, reason};
+use provado_controller::request::{Access, METHODS};
+use provado_model::state::Role;
+use provado_proto::operator::v1::CallerRole;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+
+/// Calls a method with an empty message; what came back, if it was refused.
+async fn call(channel: &Channel, path: &'static str) -> Option<Status> {
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let codec = ProstCodec::<(), ()>::default();
+    let path = http::uri::PathAndQuery::from_static(path);
+    client.unary(Request::new(()), path, codec).await.err()
+}
+
+/// Whether the refusal, if any, came from the table.
+fn is_forbidden(status: Option<&Status>) -> bool {
+    status.is_some_and(|status| status.code() == Code::PermissionDenied)
+}
+
+fn operator_methods() -> impl Iterator<Item = (&'static str, &'static [Role])> {
+    METHODS.iter().filter_map(|(path, access)| match access {
+        Access::Roles(roles) => Some((*path, *roles)),
+        Access::Agents | Access::Anyone => None,
+    })
+}
+
+#[tokio::test]
+async fn every_role_may_call_what_the_table_says_and_nothing_else() {
+    let world = World::start().await;
+    let callers = [
+        (Role::Dba, CallerRole::Dba),
+        (Role::Lead, CallerRole::Lead),
+        (Role::Devops, CallerRole::Devops),
+        (Role::Auditor, CallerRole::Auditor),
+    ];
+    let mut checked = 0;
+    for (role, wire) in callers {
+        let operator = world.operator(&format!("a-{role}"), wire).await;
+        for (path, roles) in operator_methods() {
+            let refused = call(&operator.channel, path).await;
+            let forbidden = is_forbidden(refused.as_ref());
+            assert_eq!(
+                forbidden,
+                !roles.contains(&role),
+                "{role} {path}: {refused:?}"
+            );
+            if forbidden {
+                assert_eq!(reason(&refused.unwrap()), "ROLE_FORBIDS");
+            }
+            checked += 1;
+        }
+        // What is for agents is for no operator.
+        let path = "/provado.agent.v1.SessionService/SyncInventory";
+        assert!(is_forbidden(call(&operator.channel, path).await.as_ref()));
+        let path = "/provado.operator.v1.RunService/NoSuchMethod";
+        assert!(is_forbidden(call(&operator.channel, path).await.as_ref()));
+    }
+    assert!(checked >= 100, "{checked}");
+    // Each caller and method that was refused stands in the audit once.
+    let refused = world.audit("call.refuse").await;
+    assert!(refused.iter().all(|event| event.outcome == "refused"));
+    assert!(refused.iter().any(|event| event.caller_name == "a-auditor"));
+}
+
+#[tokio::test]
+async fn an_agent_and_a_stranger_reach_nothing_of_the_operators() {
+    let world = World::start().await;
+    let agent = world.join("db1").await;
+    let by_agent = agent.dial(&world).await.unwrap();
+    let token = world.token().await;
+    let stranger = world.stranger(&token).await;
+    for (path, _) in operator_methods() {
+        let refused = call(&by_agent, path).await.unwrap();
+        assert_eq!(reason(&refused), "ROLE_FORBIDS", "{path}");
+        let refused = call(&stranger, path).await.unwrap();
+        assert_eq!(reason(&refused), "CERTIFICATE_INVALID", "{path}");
+    }
+    for path in [
+        "/provado.agent.v1.SessionService/Session",
+        "/provado.agent.v1.SessionService/SyncInventory",
+        "/provado.agent.v1.SessionService/RenewCertificate",
+        "/provado.agent.v1.ReportService/ReportAttempt",
+    ] {
+        let refused = call(&stranger, path).await.unwrap();
+        assert_eq!(reason(&refused), "CERTIFICATE_INVALID", "{path}");
+    }
+
+    // On the operators' own listener neither gets past the handshake.
+    let live =
+        provado_identity::tls::LiveCertificate::new(agent.chain.clone(), &agent.key, world.clock())
+            .unwrap();
+    let path = world.directory.path().join("data/operator/operator-ca.crt");
+    let roots = std::fs::read_to_string(path).unwrap();
+    let roots = provado_identity::pem::certificates(&roots).unwrap();
+    let tls = provado_identity::tls::authenticated_client(&roots, live, world.clock()).unwrap();
+    let path = "/provado.operator.v1.AccessService/GetSelf";
+    match crate::world::dial(world.running.operator_address(), tls).await {
+        Ok(channel) => {
+            let mut client = tonic::client::Grpc::new(channel);
+            let refused = match client.ready().await {
+                Err(_) => return,
+                Ok(()) => {
+                    let codec = ProstCodec::<(), ()>::default();
+                    let path = http::uri::PathAndQuery::from_static(path);
+                    client
+                        .unary(Request::new(()), path, codec)
+                        .await
+                        .unwrap_err()
+                }
+            };
+            assert!(is_cut_off(&refused), "{refused:?}");
+        }
+        Err(error) => assert!(is_cut_off(&error), "{error:?}"),
+    }
+}
