@@ -2,6 +2,7 @@
 //! mistyped limit never silently falls back to its default.
 
 use crate::postgres::connection::{ServerAddress, SslMode};
+use crate::postgres::inspect::discover;
 use provado_model::label;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -165,6 +166,15 @@ impl Config {
             path: path.to_owned(),
             problems,
         })
+    }
+
+    /// The servers that are named here, in order, and then those found by their sockets.
+    pub fn addresses(&self) -> Vec<ServerAddress> {
+        let named: Vec<_> = self.instances.iter().map(InstanceConfig::address).collect();
+        if !self.discover {
+            return named;
+        }
+        discover(&named, &self.discover_user, &self.socket_directories)
     }
 
     fn problems(&self) -> Vec<String> {

@@ -70,6 +70,19 @@ impl Journal {
         files::write_private(&path, &bytes).map_err(|source| JournalError::File { path, source })
     }
 
+    /// One record; `None` where there is none. A damaged one is an error.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, JournalError> {
+        let path = self.path(name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(JournalError::Io { path, source }),
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| JournalError::Damaged { path, source })
+    }
+
     /// Every record by name, in the order of names. A damaged one is an error, never left out.
     pub fn read_all<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>, JournalError> {
         let mut names = self.names()?;
@@ -78,7 +91,7 @@ impl Journal {
             .into_iter()
             .map(|name| {
                 let path = self.path(&name);
-                let bytes = files::read_private(&path).map_err(|source| JournalError::File {
+                let bytes = std::fs::read(&path).map_err(|source| JournalError::Io {
                     path: path.clone(),
                     source,
                 })?;

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Names an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct AttemptName {
     /// The attempt's id.
     pub attempt: AttemptId,

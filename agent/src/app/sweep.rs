@@ -1,0 +1,63 @@
+//! The start of an agent that may have been killed: what earlier attempts left behind is removed,
+//! and attempts that were cut short are reported as failed. None is resumed.
+
+use crate::executor::Means;
+use crate::inbox::Accepted;
+use crate::jobs;
+use crate::journal::JournalError;
+use crate::outbox::{Ended, interrupted};
+use provado_model::id::RequestId;
+use std::time::Duration;
+
+/// How long leftovers are looked for; the rest is removed at the next start.
+const SWEEP: Duration = Duration::from_secs(40);
+
+/// Removes leftovers, then writes the outcomes of interrupted attempts. Blocks for as long as the
+/// removal of a throw-away instance takes.
+pub(super) async fn sweep(means: &Means) -> Result<(), JournalError> {
+    let interrupted: Vec<Accepted> = settle_acknowledged(means)?;
+    // No run of this agent lives yet.
+    match tokio::time::timeout(SWEEP, jobs::sweep(&means.config, &[])).await {
+        Ok(done) => done.iter().for_each(|what| tracing::info!("{what}")),
+        Err(_) => tracing::warn!("not every server answered while leftovers were looked for"),
+    }
+    for record in interrupted {
+        report(means, &record)?;
+    }
+    Ok(())
+}
+
+/// Attempts of the journal without an outcome. One whose outcome was acknowledged just before the
+/// crash is forgotten here.
+fn settle_acknowledged(means: &Means) -> Result<Vec<Accepted>, JournalError> {
+    for ended in means.outbox.pending() {
+        if means.inbox.is_settled(ended.name.attempt) {
+            means.outbox.remove(ended.name.attempt)?;
+        }
+    }
+    let mut open = Vec::new();
+    for record in means.inbox.accepted() {
+        if means.inbox.is_settled(record.name.attempt) {
+            means.inbox.settle(record.name)?;
+        } else if !means.outbox.holds(record.name.attempt) {
+            open.push(record);
+        }
+    }
+    Ok(open)
+}
+
+fn report(means: &Means, record: &Accepted) -> Result<(), JournalError> {
+    let name = record.name;
+    tracing::warn!(
+        run.id = %name.run,
+        attempt.id = %name.attempt,
+        "the {} was interrupted by a restart of the agent and is reported as failed",
+        record.kind
+    );
+    let mut outcome = interrupted("the agent restarted during the attempt");
+    outcome.start_time = Some(jobs::wire_time(record.accept_time));
+    outcome.end_time = Some(jobs::wire_time(means.clock.now()));
+    let request = RequestId::new(&*means.clock, &*means.entropy);
+    let ended = Ended::new((name, record.epoch), request, outcome, Vec::new(), None);
+    means.outbox.put(ended)
+}
