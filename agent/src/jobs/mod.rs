@@ -2,9 +2,25 @@
 //! facts; none knows of sessions, journals or reports, and none decides whether it succeeded in
 //! the controller's eyes.
 
+mod backup;
+mod check;
 mod context;
+mod drill;
+mod init;
+mod inspect;
+mod load;
+mod place;
+mod precheck;
+mod prune;
+mod read_back;
+mod restore;
+mod source;
+mod sweep;
+mod work;
 
 pub use context::{AttemptName, JobContext, Level, Observer};
+pub use inspect::inventory;
+pub use sweep::sweep;
 
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::job::Kind;
@@ -15,10 +31,13 @@ use provado_proto::common::v1::{Failure, FailureKind};
 pub async fn run(job: Job, context: &JobContext) -> Outcome {
     let start_time = Some(wire_time(context.clock.now()));
     let result = match job.kind {
-        Some(_kind) => Err(Error::new(
-            Reason::Unimplemented,
-            "this agent does not know the job",
-        )),
+        Some(Kind::Backup(job)) => backup::run(job, context).await,
+        Some(Kind::Restore(job)) => restore::run(job, context).await,
+        Some(Kind::Check(job)) => check::run(job, context).await,
+        Some(Kind::Drill(job)) => drill::run(job, context).await,
+        Some(Kind::Prune(job)) => prune::run(job, context).await,
+        Some(Kind::Inspect(job)) => inspect::run(job, context).await,
+        Some(Kind::Init(job)) => init::run(job, context).await,
         None => Err(Error::new(
             Reason::Unimplemented,
             "this agent does not know the job; upgrade it to the controller's version",

@@ -7,6 +7,7 @@
 
 pub mod activity;
 pub mod connection;
+pub mod database;
 pub mod globals;
 pub mod inspect;
 pub mod inventory;

@@ -2,22 +2,14 @@
 
 use crate::postgres::ServerAddress;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
-
-/// Where packages put sockets: Debian and Red Hat, and PostgreSQL's own default.
-const SOCKET_DIRECTORIES: &[&str] = &["/var/run/postgresql", "/run/postgresql", "/tmp"];
+use std::path::{Path, PathBuf};
 
 /// The configured addresses, then servers found by their sockets (`.s.PGSQL.<port>`) in the
-/// usual directories, asked as `user`. A server that is configured is not listed twice.
-pub fn discover(configured: &[ServerAddress], user: &str) -> Vec<ServerAddress> {
-    let directories: Vec<&Path> = SOCKET_DIRECTORIES.iter().map(Path::new).collect();
-    discover_in(configured, user, &directories)
-}
-
-fn discover_in(
+/// given directories, asked as `user`. A server that is configured is not listed twice.
+pub fn discover(
     configured: &[ServerAddress],
     user: &str,
-    directories: &[&Path],
+    directories: &[PathBuf],
 ) -> Vec<ServerAddress> {
     let mut found = configured.to_vec();
     for directory in directories {
@@ -76,7 +68,11 @@ mod tests {
         std::fs::write(directory.path().join(".s.PGSQL.5432.lock"), "").unwrap();
         let mut known = ServerAddress::socket(link.to_string_lossy(), 5432, "me");
         known.maintenance_database = "app".to_owned();
-        let found = discover_in(&[known.clone()], "you", &[directory.path(), &link]);
+        let found = discover(
+            &[known.clone()],
+            "you",
+            &[directory.path().to_owned(), link.clone()],
+        );
         assert_eq!(found.len(), 2);
         assert_eq!(found[0], known);
         assert_eq!((found[1].port, found[1].user.as_str()), (5433, "you"));

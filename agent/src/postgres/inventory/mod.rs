@@ -10,10 +10,12 @@ mod compare;
 mod database;
 mod objects;
 mod relations;
+mod restrict;
 mod roles;
 mod sequences;
 
 pub use compare::{CompareOptions, Owners, Privileges, Scope, compare};
+pub use restrict::Created;
 pub use sequences::apply_sequence_values;
 
 use super::connection::PgError;

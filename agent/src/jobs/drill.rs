@@ -1,0 +1,300 @@
+//! The drill job: restores a backup into a throw-away PostgreSQL and holds every table, large
+//! object and definition against what was recorded when it was dumped.
+//!
+//! Three ends, never mixed: equal (a signed proof), a difference (the backup is bad:
+//! `DRILL_FOUND_DIFFERENCE`), or a drill that could not be carried out and says nothing about the
+//! backup (`DRILL_BROKEN`). Whatever happens, the throw-away instance is removed.
+
+mod contents;
+mod proof;
+mod stage;
+
+use super::context::JobContext;
+use super::load::words::Class;
+use super::load::{LoadOrder, Loaded, load};
+use super::place;
+use super::restore::prepare::{jobs_count, threads};
+use super::source::OpenBackup;
+use super::work::{NoWatch, Work};
+use crate::postgres::inventory::{
+    self, CompareOptions, Created, Owners, Privileges, Scope as CompareScope, compare,
+};
+use crate::postgres::tools::{Purpose, Tools as _, choose};
+use contents::Compared;
+use proof::ProofFacts;
+use provado_archive::{Content, Selection};
+use provado_model::{Error, Reason};
+use provado_proto::agent::v1::{Difference, DrillJob, DrillOutcome, Outcome, outcome::Detail};
+use provado_proto::common::v1::{Phase, Scope};
+use stage::Stage;
+
+/// What a drill found.
+struct Findings {
+    differences: Vec<Difference>,
+    compared: Compared,
+    remarks: Vec<String>,
+    recovery_millis: i64,
+}
+
+/// Carries the job out.
+pub(super) async fn run(job: DrillJob, context: &JobContext) -> Result<Outcome, Error> {
+    let mut work = Work::begin(context).await?;
+    let start = context.clock.monotonic();
+    work.phase(Phase::Checking, "opening the backup, pre-checks");
+    let jobs = jobs_count(job.jobs_count);
+    let target = job.backup.as_ref();
+    let target = target.ok_or_else(|| place::missing_field("backup"))?;
+    let backup = OpenBackup::open(target, threads(jobs), &mut work).await?;
+    check_scope(&backup)?;
+    let sets = work.hands.tools.sets();
+    let tools = choose(&sets, backup.major(), Purpose::Server)
+        .map_err(|error| broken(crate::jobs::backup::tool_error(&error)))?;
+    check_space(&backup, context).map_err(broken)?;
+    work.step("pre-checks", start);
+
+    let start = context.clock.monotonic();
+    work.phase(Phase::StartingInstance, "starting a throw-away instance");
+    let version = tools.version;
+    let stage = Stage::start(tools, jobs, &mut work).await.map_err(broken)?;
+    let found = on_stage(&backup, &stage, jobs, start, &mut work).await;
+    work.phase(Phase::CleaningUp, "removing the throw-away instance");
+    stage.end(&mut work).await;
+    let findings = found?;
+    let mut remarks = findings.remarks;
+    remarks.extend(findings.compared.skipped.iter().cloned());
+    remarks.extend(proof::standing_remarks(&backup));
+    let facts = ProofFacts {
+        job: &job,
+        backup: &backup,
+        compared: &findings.compared,
+        remarks: &remarks,
+        recovery_millis: findings.recovery_millis,
+        server_version: version.to_string(),
+    };
+    let document = proof::document(&facts, &work)?;
+    let is_equal = findings.differences.is_empty();
+    let signature = if is_equal {
+        let signed = work.signer().sign(document.as_bytes());
+        let signed =
+            signed.map_err(|e| Error::internal("the proof was not signed").caused_by(e))?;
+        signed.to_vec()
+    } else {
+        Vec::new()
+    };
+    let failure = (!is_equal).then(|| difference_error(&findings.differences));
+    let wire = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let detail = DrillOutcome {
+        proof_document: document,
+        proof_signature: signature,
+        proof_id: job.proof_id.clone(),
+        table_count: wire(findings.compared.table_count()),
+        row_count: wire(findings.compared.row_count()),
+        plain_bytes: wire(findings.compared.byte_count()),
+        recovery_millis: findings.recovery_millis,
+        differences: findings.differences,
+        remarks,
+        server_version: version.to_string(),
+        tools: work.tool_exits(),
+        large_object_count: wire(findings.compared.large_objects.len() as u64),
+    };
+    Ok(work.outcome(Detail::Drill(detail), failure.as_ref()))
+}
+
+fn difference_error(differences: &[Difference]) -> Error {
+    let first = differences.first().cloned().unwrap_or_default();
+    Error::new(
+        Reason::DrillFoundDifference,
+        format!(
+            "the restored database differs from the backup's record in {} places, first {}: {} \
+             should be {:?}, is {:?}; do not rely on this backup, make a new one now",
+            differences.len(),
+            first.object,
+            first.aspect,
+            first.expected,
+            first.found
+        ),
+    )
+}
+
+/// A failure of the drill itself. A cancel stays one.
+fn broken(error: Error) -> Error {
+    match error.reason {
+        Reason::Canceled | Reason::DeadlineExceeded => error,
+        _ => {
+            let text = super::failure(&error).message;
+            Error::new(
+                Reason::DrillBroken,
+                format!(
+                    "the drill could not be carried out, nothing is known of the backup: {text}"
+                ),
+            )
+            .with("cause", error.reason)
+        }
+    }
+}
+
+fn check_scope(backup: &OpenBackup) -> Result<(), Error> {
+    if Scope::try_from(backup.reader.header().scope) == Ok(Scope::DataOnly) {
+        return Err(broken(Error::new(
+            Reason::BackupUnusable,
+            "it holds data only, so no database can be made from it alone",
+        )));
+    }
+    Ok(())
+}
+
+/// Room for the database and half as much again, for indexes being built.
+fn check_space(backup: &OpenBackup, context: &JobContext) -> Result<(), Error> {
+    let directory = &context.config.drill_directory;
+    let Ok(found) = rustix::fs::statvfs(directory) else {
+        return Ok(());
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let facts = backup.inventory.database.as_ref();
+    let size = facts.map_or(0, |facts| u64::try_from(facts.size_bytes).unwrap_or(0));
+    let needed = (size + size / 2).saturating_add(context.config.disk_reserve_bytes);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::DiskFull,
+        format!(
+            "{} has {free} bytes free, {needed} are needed for a database of {size}; free space \
+             or set drill_directory elsewhere",
+            directory.display()
+        ),
+    ))
+}
+
+async fn on_stage(
+    backup: &OpenBackup,
+    stage: &Stage,
+    jobs: u32,
+    start: provado_model::time::Monotonic,
+    work: &mut Work<'_>,
+) -> Result<Findings, Error> {
+    let context = work.context;
+    let mut remarks = stage.prepare(backup, work).await.map_err(broken)?;
+    work.phase(Phase::Restoring, "restoring");
+    let selection = Selection {
+        content: Content::All,
+        tables: Vec::new(),
+    };
+    let selected = selection
+        .resolve(&backup.toc)
+        .map_err(|error| broken(Error::new(Reason::Internal, error.to_string())))?;
+    let order = LoadOrder {
+        backup: backup.clone(),
+        selected: selected.clone(),
+        address: stage.address.clone(),
+        database: stage::DATABASE.to_owned(),
+        tools: stage.tools.clone(),
+        jobs_count: jobs,
+        options: vec!["--no-tablespaces"],
+        spool: work.spool()?.directory,
+        attempt: context.name.attempt.to_string(),
+    };
+    let loaded = work
+        .blocking(NoWatch, move |hands| load(order, &hands))
+        .await;
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) if error.reason == Reason::CheckFoundDamage => return Ok(unreadable(&error)),
+        Err(error) => return Err(broken(error)),
+    };
+    work.tool_ended(&loaded.ended, stage.tools.version);
+    work.step("restore", start);
+    let span = context.clock.monotonic().since(start);
+    let recovery_millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX).max(1);
+
+    let start = context.clock.monotonic();
+    work.phase(
+        Phase::Comparing,
+        "comparing rows, fingerprints and definitions",
+    );
+    let mut differences = said(&loaded, &mut remarks);
+    remarks.extend(stage.properties(backup, work).await.map_err(broken)?);
+    let compared = contents::compare(backup, stage, jobs, work)
+        .await
+        .map_err(broken)?;
+    differences.extend(compared.differences());
+    differences.extend(
+        definitions(backup, stage, &selected.dump_ids, work)
+            .await
+            .map_err(broken)?,
+    );
+    work.step("compare", start);
+    Ok(Findings {
+        differences,
+        compared,
+        remarks,
+        recovery_millis,
+    })
+}
+
+/// Stored data that cannot be read back is the backup's fault, not the drill's.
+fn unreadable(error: &Error) -> Findings {
+    Findings {
+        differences: vec![Difference {
+            object: "stored data".to_owned(),
+            aspect: "readability".to_owned(),
+            expected: "readable".to_owned(),
+            found: super::failure(error).message,
+        }],
+        compared: Compared::default(),
+        remarks: Vec::new(),
+        recovery_millis: 1,
+    }
+}
+
+/// Errors of `pg_restore` are differences; what it only grumbles about is a remark.
+fn said(loaded: &Loaded, remarks: &mut Vec<String>) -> Vec<Difference> {
+    let mut out = Vec::new();
+    for message in &loaded.messages {
+        match message.class {
+            Class::Notice => {}
+            Class::Ignorable => remarks.push(format!("pg_restore: {}", message.text)),
+            Class::Difference | Class::Fatal => out.push(Difference {
+                object: "pg_restore".to_owned(),
+                aspect: "error".to_owned(),
+                expected: String::new(),
+                found: message.text.clone(),
+            }),
+        }
+    }
+    out
+}
+
+async fn definitions(
+    backup: &OpenBackup,
+    stage: &Stage,
+    selected: &[provado_archive::DumpId],
+    work: &mut Work<'_>,
+) -> Result<Vec<Difference>, Error> {
+    let mut connection = stage.connect().await?;
+    let reading = inventory::read(&mut connection);
+    let found = work.watched(NoWatch, reading).await?;
+    let found = found.map_err(|error| place::query_failed(&error))?;
+    let header = backup.reader.header();
+    let scope = match Scope::try_from(header.scope) {
+        Ok(Scope::SchemaOnly) => CompareScope::SchemaOnly,
+        _ => CompareScope::All,
+    };
+    let options = CompareOptions {
+        owners: Owners::Compare,
+        privileges: Privileges::Compare,
+        scope,
+        expected_major: backup.major(),
+        found_major: stage.tools.version.major,
+    };
+    let expected = backup.inventory.as_ref().clone();
+    if header.table_patterns.is_empty() {
+        return Ok(compare(&expected, &found, options));
+    }
+    let created = Created::of(&backup.toc, selected);
+    Ok(compare(
+        &created.keep(expected),
+        &created.keep(found),
+        options,
+    ))
+}

@@ -1,0 +1,144 @@
+//! What `pg_restore` says: lines put together to messages, each given a class.
+
+use crate::postgres::tools::{Severity, StderrLine};
+
+/// Messages kept; more are counted.
+const MESSAGES_MAX: usize = 1000;
+/// Characters of one message.
+const MESSAGE_CHARACTERS_MAX: usize = 2000;
+
+/// What a message means for the restored database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::jobs) enum Class {
+    /// Says nothing about the result.
+    Notice,
+    /// An error whose effect is nothing, or is there anyway.
+    Ignorable,
+    /// Something of the backup is missing or different.
+    Difference,
+    /// The restore as a whole failed.
+    Fatal,
+}
+
+impl Class {
+    /// The word in an outcome.
+    pub(in crate::jobs) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Ignorable => "ignored",
+            Self::Difference => "difference",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+/// One message: its first line and those that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::jobs) struct Message {
+    pub(in crate::jobs) class: Class,
+    pub(in crate::jobs) text: String,
+}
+
+/// Puts lines together.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    messages: Vec<Message>,
+    open: Option<(Severity, String)>,
+}
+
+impl Words {
+    /// Takes the next line.
+    pub(super) fn line(&mut self, line: &StderrLine) {
+        let goes_on = !line.starts_message();
+        match &mut self.open {
+            Some((_, text)) if goes_on => {
+                if text.chars().count() < MESSAGE_CHARACTERS_MAX {
+                    text.push('\n');
+                    text.push_str(&line.text);
+                }
+            }
+            _ => {
+                self.close();
+                self.open = Some((line.severity, line.text.clone()));
+            }
+        }
+    }
+
+    /// All messages.
+    pub(super) fn finish(mut self) -> Vec<Message> {
+        self.close();
+        self.messages
+    }
+
+    fn close(&mut self) {
+        if let Some((severity, text)) = self.open.take()
+            && self.messages.len() < MESSAGES_MAX
+        {
+            let class = classify(severity, &text);
+            let text = text.chars().take(MESSAGE_CHARACTERS_MAX).collect();
+            self.messages.push(Message { class, text });
+        }
+    }
+}
+
+/// Errors whose statement changes nothing that a restore is for. The server's words are matched
+/// in English; on a server that speaks otherwise they count as differences, which is safe.
+const IGNORABLE: &[&str] = &[
+    // Made with the database; a dump creates it again when somebody commented on it.
+    "schema \"public\" already exists",
+    // Comments on extensions need their owner, who on many servers is a superuser.
+    "must be owner of extension plpgsql",
+    // A newer pg_dump sets it; an older server does not have it, and needs it not.
+    "unrecognized configuration parameter \"transaction_timeout\"",
+    "unrecognized configuration parameter \"idle_session_timeout\"",
+];
+
+fn classify(severity: Severity, text: &str) -> Class {
+    match severity {
+        Severity::Notice => Class::Notice,
+        // "errors ignored on restore: 3" only sums up what was said before.
+        Severity::Warning => Class::Notice,
+        Severity::Fatal => Class::Fatal,
+        Severity::Error if IGNORABLE.iter().any(|words| text.contains(words)) => Class::Ignorable,
+        Severity::Error if text.contains("could not execute query") => Class::Difference,
+        Severity::Error if text.contains("COPY failed for table") => Class::Difference,
+        Severity::Error => Class::Fatal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_messages_with_a_class() {
+        let mut words = Words::default();
+        for text in [
+            "pg_restore: error: could not execute query: ERROR:  schema \"public\" already exists",
+            "Command was: CREATE SCHEMA public;",
+            "",
+            "pg_restore: while PROCESSING TOC:",
+            "pg_restore: from TOC entry 215; 1259 16386 TABLE t postgres",
+            "pg_restore: error: could not execute query: ERROR:  type \"x\" does not exist",
+            "LINE 2:     a x",
+            "pg_restore: error: COPY failed for table \"t\": ERROR:  value too long",
+            "pg_restore: error: could not open input file \"toc.dat\": No such file",
+            "pg_restore: warning: errors ignored on restore: 3",
+        ] {
+            words.line(&StderrLine::new(text.to_owned()));
+        }
+        let messages = words.finish();
+        let classes: Vec<Class> = messages.iter().map(|m| m.class).collect();
+        assert_eq!(
+            classes,
+            [
+                Class::Ignorable,
+                Class::Difference,
+                Class::Difference,
+                Class::Fatal,
+                Class::Notice
+            ]
+        );
+        assert!(messages[1].text.contains("LINE 2"));
+    }
+}
