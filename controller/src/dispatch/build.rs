@@ -10,7 +10,7 @@ use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{Attempt, attempt_list_live_of_agent};
 use crate::lifecycle::backup::{Backup, BackupKeep, backup_get, backup_latest};
-use crate::lifecycle::run::Run;
+use crate::lifecycle::run::{Run, run_get};
 use crate::lifecycle::spec::{BackupSpec, CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec};
 use crate::lifecycle::wire::{level_out, selection_out};
 use crate::policy::{Repository, repository_by_id};
@@ -18,8 +18,10 @@ use crate::request::wire::{count_out, size_out};
 use data_encoding::HEXLOWER;
 use proto::job::Kind;
 use provado_identity::PublicKey;
+use provado_model::state::RunKind;
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1 as proto;
+use std::collections::BTreeSet;
 
 /// How long pg_dump may wait for a lock before it gives up: others queue behind a waiting dump.
 const LOCK_WAIT_SECONDS: i64 = 60;
@@ -177,13 +179,17 @@ async fn drill(
 async fn prune(tx: &mut Tx, run: &Run, spec: &PruneSpec) -> Result<Built<Kind>, Error> {
     let repository = repository_of(tx, run).await?;
     let agent = repository.facts.agent;
-    let live = attempt_list_live_of_agent(tx, agent, LIVE_ATTEMPTS_MAX).await?;
+    let mut writing = BTreeSet::new();
+    for attempt in attempt_list_live_of_agent(tx, agent, LIVE_ATTEMPTS_MAX).await? {
+        let of = run_get(tx, attempt.run_id).await?;
+        let instance = of
+            .filter(|of| of.kind == RunKind::Backup)
+            .and_then(|of| of.binding.instance_id);
+        writing.extend(instance.map(|id| id.to_string()));
+    }
     Ok(Ok(Kind::Prune(proto::PruneJob {
         repository: Some(wire::repository(&repository)),
-        live_backup_ids: live
-            .iter()
-            .map(|attempt| backup_id_of(attempt).to_string())
-            .collect(),
+        live_instance_ids: writing.into_iter().collect(),
         grace: Some(prost_types::Duration {
             seconds: spec.grace_seconds,
             nanos: 0,
