@@ -136,7 +136,7 @@ fn write(mut writer: provado_repository::writer::BackupWriter, archive: &Path) -
         for segment in content.chunks(SEGMENT_BYTES) {
             writer.segment(segment.to_vec()).unwrap();
         }
-        let row_count = content.iter().filter(|b| **b == b'\n').count() as u64;
+        let row_count = content.split(|b| *b == b'\n').skip(1).count() as u64;
         writer
             .end_entry(EntryTail {
                 row_count,

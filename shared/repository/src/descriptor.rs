@@ -143,3 +143,78 @@ impl Descriptor {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::IdentityFile;
+
+    fn descriptor() -> (Descriptor, Identity) {
+        let file = IdentityFile::generate(Timestamp::UNIX_EPOCH);
+        let identity = Identity::from_file_text(&file.text).unwrap();
+        let key = SegmentKey::from_bytes([3; 32]);
+        let sealed = keys::seal(
+            key.to_hex().as_bytes(),
+            std::slice::from_ref(&file.recipient),
+        );
+        let descriptor = Descriptor {
+            repository_id: RepositoryId::from_uuid(uuid::Uuid::from_u128(5)),
+            created_time: Timestamp::UNIX_EPOCH,
+            recipients: vec![file.recipient],
+            sealed_segment_key: sealed.unwrap(),
+            segment_key_check: key.check_value(),
+            capabilities: Capabilities {
+                backend: "file".to_owned(),
+                put_if_absent: true,
+                range_reads: true,
+                list_after_write: true,
+                delete: true,
+                checksums: false,
+                object_lock: false,
+            },
+        };
+        (descriptor, identity)
+    }
+
+    #[test]
+    fn every_flip_and_cut_is_refused() {
+        let (descriptor, _) = descriptor();
+        let bytes = descriptor.to_bytes().unwrap();
+        assert_eq!(Descriptor::from_bytes(&bytes, "it").unwrap(), descriptor);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                assert!(Descriptor::from_bytes(&bad, "it").is_err(), "{at} {bit}");
+            }
+            assert!(Descriptor::from_bytes(&bytes[..at], "it").is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named_whatever_else_is_in_it() {
+        let text = br#"{"format":"provado-repository","format_version":7,"new":[1]}"#;
+        let error = Descriptor::from_bytes(text, "it").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "it has format version 7, this program knows up to 1; upgrade it"
+        );
+        let other = br#"{"format":"restic","format_version":1}"#;
+        assert!(Descriptor::from_bytes(other, "it").is_err());
+    }
+
+    #[test]
+    fn the_segment_key_opens_for_a_recipient_and_is_recognized() {
+        let (descriptor, identity) = descriptor();
+        let key = descriptor.unseal_segment_key(&identity).unwrap();
+        assert_eq!(key.check_value(), descriptor.segment_key_check);
+        let other = IdentityFile::generate(Timestamp::UNIX_EPOCH);
+        let other = Identity::from_file_text(&other.text).unwrap();
+        let error = descriptor.unseal_segment_key(&other).unwrap_err();
+        assert!(matches!(error, Error::WrongIdentity { .. }), "{error}");
+        let error = descriptor
+            .accept_segment_key(&SegmentKey::from_bytes([4; 32]))
+            .unwrap_err();
+        assert!(matches!(error, Error::WrongSegmentKey { .. }), "{error}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::cancel::Canceled;
-use provado_model::id::RepositoryId;
+use provado_model::id::{BackupId, RepositoryId};
 use provado_model::{Error as ModelError, Reason};
 
 /// A result of this crate.
@@ -75,6 +75,12 @@ pub enum Error {
     NoBackup {
         /// The backup's id.
         backup: String,
+    },
+    /// A backup is encrypted to others than the next one is to be.
+    #[error("backup {backup} is encrypted to other recipients, as after a change of keys")]
+    OtherRecipients {
+        /// The backup.
+        backup: BackupId,
     },
     /// The identity is none of the recipients'.
     #[error("the identity given cannot open {object}: it belongs to none of its recipients")]
@@ -172,6 +178,7 @@ impl Error {
             Self::NoBackup { .. } => Reason::BackupNotFound,
             Self::WrongIdentity { .. } => Reason::IdentityWrong,
             Self::BadKey { .. } => Reason::InvalidArgument,
+            Self::OtherRecipients { .. } => Reason::BackupUnusable,
             Self::NoRecipients | Self::WrongSegmentKey { .. } => Reason::EncryptionKeyMissing,
             Self::Spool { source, .. } if is_full(source) => Reason::DiskFull,
             Self::Spool { .. } => Reason::RepositoryIo,

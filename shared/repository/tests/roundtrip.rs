@@ -136,6 +136,30 @@ fn a_parent_that_is_gone_or_damaged_is_a_warning_not_a_failure() {
 }
 
 #[test]
+fn nothing_is_shared_with_a_parent_of_other_recipients_or_of_another_signer() {
+    use provado_repository::IdentityFile;
+    use provado_repository::signature::Ed25519Signer;
+    let place = Place::new();
+    let content = content(&[("a", 300_000, 5)]);
+    place.write(1, None, &content);
+    let new = IdentityFile::generate(jiff::Timestamp::UNIX_EPOCH);
+    let mut rotated = place.options(2, Some(1));
+    rotated.recipients = Some(vec![place.recipient.clone(), new.recipient]);
+    let mut strange = place.options(3, Some(1));
+    strange.signer = std::sync::Arc::new(Ed25519Signer::from_seed(&[77; 32]).unwrap());
+    for (options, why) in [
+        (rotated, "encrypted to other recipients"),
+        (strange, "signed by an unknown key"),
+    ] {
+        let written = place
+            .try_write(place.repository(), options, &content)
+            .unwrap();
+        assert!(written.warnings[0].contains(why), "{:?}", written.warnings);
+        assert_eq!(written.document.document.reused_bytes, 0);
+    }
+}
+
+#[test]
 fn misuse_is_refused_and_leaves_no_backup() {
     use provado_repository::manifest::EntryTail;
     let place = Place::new();

@@ -53,7 +53,8 @@ pub struct Origin {
 pub struct WriterOptions {
     /// The instance and the backup's id, which is new for every attempt.
     pub backup: BackupRef,
-    /// The backup of the same instance whose segments are reused where equal.
+    /// The backup of the same instance whose segments are reused where equal. It must be signed
+    /// by the same signer and encrypted to the same recipients, else everything is stored anew.
     pub parent: Option<BackupId>,
     /// Which attempt writes it.
     pub origin: Origin,
@@ -198,7 +199,7 @@ impl Repository {
             None => self.descriptor.recipients.clone(),
         };
         keys::check_recipients(&recipients)?;
-        let parent = parent::Parent::load(self, &options).await;
+        let parent = parent::Parent::load(self, &options, &recipients).await;
         let key = segment_key.instance_key(options.backup.instance_id);
         let pipeline = Pipeline::start(self.clone(), options, &recipients, parent, key)?;
         Ok(BackupWriter {

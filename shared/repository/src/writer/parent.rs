@@ -1,14 +1,15 @@
 //! What of the parent a new backup may refer to.
 
 use super::WriterOptions;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::{BackupRef, Key};
-use crate::keys::SegmentId;
+use crate::keys::{Recipient, SegmentId};
 use crate::repository::Repository;
 use crate::signature::Trust;
 use crate::table::{Record, SegmentTable, TablePack};
 use futures_util::{StreamExt as _, stream};
-use provado_model::id::PackId;
+use provado_model::id::{BackupId, PackId};
+use std::collections::BTreeSet;
 
 /// Packs looked at side by side.
 const HEADS_AT_ONCE: usize = 8;
@@ -24,7 +25,11 @@ pub(super) struct Parent {
 
 impl Parent {
     /// Loads the parent. Whatever is wrong with it becomes a warning: then everything is new.
-    pub(super) async fn load(repository: &Repository, options: &WriterOptions) -> Self {
+    pub(super) async fn load(
+        repository: &Repository,
+        options: &WriterOptions,
+        recipients: &[Recipient],
+    ) -> Self {
         let mut none = Self {
             table: None,
             usable: Vec::new(),
@@ -34,7 +39,7 @@ impl Parent {
         let Some(backup_id) = options.parent else {
             return none;
         };
-        match Self::try_load(repository, options, backup_id).await {
+        match Self::try_load(repository, options, backup_id, recipients).await {
             Ok(parent) => parent,
             Err(error) => {
                 none.warnings.push(format!(
@@ -49,13 +54,24 @@ impl Parent {
     async fn try_load(
         repository: &Repository,
         options: &WriterOptions,
-        backup_id: provado_model::id::BackupId,
+        backup_id: BackupId,
+        recipients: &[Recipient],
     ) -> Result<Self> {
         let backup = BackupRef {
             instance_id: options.backup.instance_id,
             backup_id,
         };
-        let signed = repository.document(backup, Trust::AnyKey).await?;
+        // A table by somebody else could point anywhere, and the damage would show only when the
+        // new backup is read: only one's own word is taken for it.
+        let own = [options.signer.public_key()];
+        let signed = repository.document(backup, Trust::Keys(&own)).await?;
+        let wanted: BTreeSet<String> = recipients.iter().map(ToString::to_string).collect();
+        let found: BTreeSet<String> = signed.document.recipients.iter().cloned().collect();
+        if wanted != found {
+            // What is shared must be readable by all who may read the new backup, and by nobody
+            // else.
+            return Err(Error::OtherRecipients { backup: backup_id });
+        }
         let table = repository
             .table(&signed.document, options.spool.clone())
             .await?;
