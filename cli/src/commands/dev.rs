@@ -1,19 +1,271 @@
-//! `provado dev`: placeholder until controller and agent can be started from here.
+//! `provado dev`: a controller and an agent in this process, for a first look: real mTLS between
+//! them on loopback, SQLite, a repository in a local directory. Nothing about it is pretended; it
+//! is what runs apart in production, started from one place.
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
+use crate::output;
+use crate::profile::Profile;
+use provado_agent::app::Agent;
+use provado_agent::config::{Config as AgentConfig, InstanceConfig};
+use provado_agent::postgres::connection::Dsn;
+use provado_controller::app::Controller;
+use provado_controller::config::Config as ControllerConfig;
 use provado_model::Kind;
+use provado_proto::operator::v1::{
+    CreateJoinTokenRequest, CreateRepositoryRequest, ListAgentsRequest, RepositoryKind,
+    RunInitRequest,
+};
+use provado_repository::keys::{Identity, IdentityFile};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The name of the one agent, and of its instance where the DSN names none.
+const NAME: &str = "dev";
+/// The name of the repository.
+const REPOSITORY: &str = "local";
+/// How long the agent may take to connect.
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// Arguments of `dev`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: provado dev --dsn 'host=/var/run/postgresql user=postgres'\n\n\
+    Then, in another terminal, as it says: provado --profile …/profile.toml backup run dev/DATABASE"
+)]
 pub(crate) struct Args {
-    /// How to reach the PostgreSQL server: `host=/var/run/postgresql user=postgres`.
+    /// How to reach the PostgreSQL server, in libpq's keyword form.
     #[arg(long)]
     dsn: String,
+    /// Where state, key and backups go.
+    #[arg(long, default_value = "provado-dev", value_name = "DIRECTORY")]
+    directory: PathBuf,
 }
 
 /// Carries it out.
-#[expect(clippy::unused_async, reason = "awaits once the daemons are linked")]
-pub(crate) async fn run(_context: &Context, args: Args) -> Result<Exit> {
-    Err(CliError::new(Kind::Unsupported, args.dsn))
+pub(crate) async fn run(context: &Context, args: Args) -> Result<Exit> {
+    let dsn = Dsn::parse(&args.dsn).map_err(|e| CliError::invalid(format!("--dsn: {e}")))?;
+    let home = home(&args.directory)?;
+    let _log = log()?;
+    let controller_config = controller_config(&home)?;
+    let clock = || Arc::clone(&context.clock);
+    let entropy = || Arc::clone(&context.entropy);
+    let controller = Controller::start(controller_config, clock(), entropy())
+        .await
+        .map_err(|e| trouble("the controller did not start", &e.chain()))?;
+    let profile = home.join("controller/operator/profile.toml");
+    let operator = Context::new(context.format, Some(profile.clone()));
+    let key = key_file(context, &home)?;
+    let agent_config = agent_config(&home, &dsn, &controller.agent_address().to_string(), &key);
+    join_once(&operator, &agent_config).await?;
+    let agent = Agent::start(agent_config, clock(), entropy())
+        .await
+        .map_err(|e| trouble("the agent did not start", &chain(&e)))?;
+    connected(&agent).await?;
+    repository_once(&operator, &home, &key).await?;
+    tell(&Profile::load(Some(&profile))?, &profile, &key);
+    wait_for_the_end().await?;
+    output::note("Stopping.");
+    agent.shutdown().await;
+    controller.shutdown().await;
+    Ok(Exit::Done)
+}
+
+fn home(directory: &Path) -> Result<PathBuf> {
+    provado_identity::files::create_private_dir(directory).map_err(|e| {
+        trouble(
+            &format!("{} cannot be used", directory.display()),
+            &chain(&e),
+        )
+    })?;
+    directory
+        .canonicalize()
+        .map_err(|e| trouble(&format!("{} cannot be used", directory.display()), &e))
+}
+
+fn log() -> Result<provado_telemetry::Guard> {
+    let filter = "warn"
+        .parse()
+        .map_err(|e: provado_telemetry::OptionError| {
+            CliError::new(Kind::Internal, e.to_string())
+        })?;
+    provado_telemetry::init(&provado_telemetry::TelemetryOptions {
+        filter,
+        ..provado_telemetry::TelemetryOptions::new("provado-dev")
+    })
+    .map_err(|e| trouble("the log cannot be set up", &e))
+}
+
+fn controller_config(home: &Path) -> Result<ControllerConfig> {
+    let text = format!(
+        "data_dir = {:?}\n[agents]\nlisten = \"127.0.0.1:0\"\n[operators]\n\
+         listen = \"127.0.0.1:0\"\n",
+        home.join("controller")
+    );
+    ControllerConfig::parse(&text).map_err(|e| trouble("the controller's configuration", &e))
+}
+
+fn agent_config(home: &Path, dsn: &Dsn, controller: &str, key: &Path) -> AgentConfig {
+    let address = &dsn.address;
+    AgentConfig {
+        data_dir: home.join("agent"),
+        controller: Some(controller.to_owned()),
+        instances: vec![InstanceConfig {
+            name: Some(NAME.to_owned()),
+            host: address.host.clone(),
+            port: address.port,
+            user: address.user.clone(),
+            passfile: address.passfile.clone(),
+            sslmode: Some(address.ssl_mode.as_str().to_owned()),
+            sslrootcert: address.ssl_root_cert.clone(),
+        }],
+        discover: false,
+        repository_roots: vec![home.join("backups")],
+        identity_files: vec![key.to_owned()],
+        ..AgentConfig::default()
+    }
+}
+
+/// The identity for drills, made on the first start.
+fn key_file(context: &Context, home: &Path) -> Result<PathBuf> {
+    let path = home.join("identity.key");
+    if !path.exists() {
+        let made = IdentityFile::generate(context.now());
+        provado_identity::files::write_private(&path, made.text.as_bytes())
+            .map_err(|e| trouble("the key cannot be written", &chain(&e)))?;
+    }
+    Ok(path)
+}
+
+async fn join_once(operator: &Context, config: &AgentConfig) -> Result<()> {
+    let request = ListAgentsRequest {
+        page_size: 1,
+        page_token: String::new(),
+    };
+    let known = operator
+        .fleet()
+        .await?
+        .list_agents(request)
+        .await?
+        .into_inner();
+    if !known.agents.is_empty() {
+        return Ok(());
+    }
+    let request = CreateJoinTokenRequest {
+        request_id: operator.request_id(),
+        agent_name: NAME.to_owned(),
+        ..CreateJoinTokenRequest::default()
+    };
+    let token = operator
+        .access()
+        .await?
+        .create_join_token(request)
+        .await?
+        .into_inner();
+    provado_agent::join::join(
+        config,
+        &token.join_string,
+        Some(NAME),
+        Arc::clone(&operator.clock),
+        Arc::clone(&operator.entropy),
+    )
+    .await
+    .map_err(|e| trouble("the agent did not join", &chain(&e)))?;
+    Ok(())
+}
+
+async fn connected(agent: &provado_agent::app::Running) -> Result<()> {
+    let mut connection = agent.connection();
+    let seen = connection.wait_for(Option::is_some);
+    match tokio::time::timeout(CONNECT, seen).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(trouble(
+            "the agent did not reach its controller",
+            &"see the lines above",
+        )),
+    }
+}
+
+async fn repository_once(operator: &Context, home: &Path, key: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(key).map_err(|e| trouble("the key cannot be read", &e))?;
+    let identity = Identity::from_file_text(&text).map_err(|e| trouble("the key", &e))?;
+    let backups = home.join("backups");
+    provado_identity::files::create_private_dir(&backups)
+        .map_err(|e| trouble("the directory for backups", &chain(&e)))?;
+    let request = CreateRepositoryRequest {
+        request_id: operator.request_id(),
+        repository_id: REPOSITORY.to_owned(),
+        kind: RepositoryKind::File.into(),
+        agent: format!("agents/{NAME}"),
+        path: backups.join(REPOSITORY).display().to_string(),
+        recipients: vec![identity.recipient().to_string()],
+        ..CreateRepositoryRequest::default()
+    };
+    let mut repositories = operator.repositories().await?;
+    let made = match repositories.create_repository(request).await {
+        Ok(answer) => answer.into_inner().repository,
+        Err(status) if status.code() == tonic::Code::AlreadyExists => return Ok(()),
+        Err(status) => return Err(status.into()),
+    };
+    let request = RunInitRequest {
+        request_id: operator.request_id(),
+        repository: made.map(|made| made.name).unwrap_or_default(),
+        ..RunInitRequest::default()
+    };
+    let answer = operator.runs().await?.run_init(request).await?.into_inner();
+    let run = answer.run.ok_or_else(|| CliError::answer("the run"))?;
+    let ended = crate::watch::until_end(operator, &run.name).await?;
+    match ended.failure {
+        None => Ok(()),
+        Some(failure) => Err(trouble(
+            "the repository could not be made",
+            &failure.message,
+        )),
+    }
+}
+
+fn tell(profile: &Profile, path: &Path, key: &Path) {
+    output::note(&format!(
+        "Controller and agent are running; operators connect to {}.",
+        profile.endpoint
+    ));
+    output::note(&format!(
+        "The key that reads the backups is {}. Keep a copy elsewhere.",
+        key.display()
+    ));
+    output::note("In another terminal:\n");
+    output::line(&format!("  export PROVADO_PROFILE={}", path.display()));
+    for command in [
+        "provado instance show dev",
+        "provado backup run dev/DATABASE",
+        "provado drill run latest:dev/DATABASE",
+        "provado restore run latest:dev/DATABASE --into COPY",
+    ] {
+        output::line(&format!("  {command}"));
+    }
+    output::note("\nCtrl-C stops both; what was stored stays, and the next start goes on with it.");
+}
+
+async fn wait_for_the_end() -> Result<()> {
+    let watch = |kind| signal(kind).map_err(|e| trouble("signals cannot be awaited", &e));
+    let (mut interrupt, mut terminate) = (
+        watch(SignalKind::interrupt())?,
+        watch(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn trouble(what: &str, why: &dyn Display) -> CliError {
+    CliError::new(Kind::Unavailable, format!("{what}: {why}"))
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    provado_telemetry::chain(error).to_string()
 }
