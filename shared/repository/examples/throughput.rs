@@ -134,7 +134,7 @@ impl Bench {
         let document = &written.document.document;
         let (took, used) = span.end(clock);
         println!(
-            "{name}: {:.2} s, {:.0} MB/s, processor {:.2} s ({:.0} MB/s per core), stored {} new {}",
+            "{name}: {:.2} s, {:.0} MB/s, processor {:.2} s, {:.0} MB/s a core, stored {} new {}",
             took.as_secs_f64(),
             rate(document.plain_bytes, took),
             used.as_secs_f64(),
