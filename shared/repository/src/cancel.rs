@@ -86,6 +86,18 @@ impl Cancel {
     }
 }
 
+/// Sets a flag if the thread that holds it panics, so that nobody waits for what never comes.
+#[derive(Debug)]
+pub(crate) struct CancelOnPanic(pub(crate) Cancel);
+
+impl Drop for CancelOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +113,19 @@ mod tests {
         cancel.canceled().await;
         assert!(thread.join().unwrap());
         assert_eq!(cancel.check(), Err(Canceled));
+    }
+
+    #[test]
+    fn a_panic_sets_the_flag_and_an_ordinary_end_does_not() {
+        for (panics, expected) in [(false, Ok(())), (true, Err(Canceled))] {
+            let cancel = Cancel::new();
+            let guard = CancelOnPanic(cancel.clone());
+            let thread = std::thread::spawn(move || {
+                let _guard = guard;
+                assert!(!panics, "a panic that was asked for");
+            });
+            assert_eq!(thread.join().is_err(), panics);
+            assert_eq!(cancel.check(), expected);
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{Entry, Inner};
 use crate::backend::read_all;
-use crate::cancel::{Cancel, Canceled};
+use crate::cancel::{Cancel, CancelOnPanic, Canceled};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::limits::FETCH_BYTES_MAX;
@@ -181,9 +181,13 @@ impl Threads {
             let stop = threads.stop.clone();
             let mut fetcher = Fetcher::new(Arc::clone(inner), Arc::clone(&plan), stop)?;
             let (tokens, sender) = (token_source.clone(), sender.clone());
+            let guard = CancelOnPanic(threads.stop.clone());
             let handle = std::thread::Builder::new()
                 .name(format!("entry-{number}"))
-                .spawn(move || fetcher.run(&tokens, &sender))
+                .spawn(move || {
+                    let _guard = guard;
+                    fetcher.run(&tokens, &sender);
+                })
                 .map_err(|source| Error::Spool {
                     doing: "starting a thread",
                     source,
@@ -204,6 +208,9 @@ impl Threads {
             let received = select! {
                 recv(self.groups) -> group => group.ok(),
                 recv(cancel.closed()) -> _ => return Some(Err(Canceled.into())),
+                recv(self.stop.closed()) -> _ => {
+                    return Some(Err(Error::Misuse("a thread of the reader panicked")));
+                }
             };
             let (number, group) = received?;
             self.early.insert(number, group);

@@ -8,7 +8,7 @@ use super::assemble::Assembler;
 use super::parent::Parent;
 use super::place::OwnSegments;
 use super::{ManifestTail, Progress, WriterOptions, WrittenBackup};
-use crate::cancel::{Cancel, Canceled};
+use crate::cancel::{Cancel, CancelOnPanic, Canceled};
 use crate::error::{Error, Result};
 use crate::keys::{InstanceKey, Recipient, SegmentId};
 use crate::manifest::{EntryHead, EntryTail};
@@ -145,7 +145,11 @@ impl Pipeline {
                 steps: steps.clone(),
                 spare: spare_return.clone(),
             };
-            let handle = spawn(&format!("segment-{number}"), move || worker.run())?;
+            let guard = CancelOnPanic(pipeline.stop.clone());
+            let handle = spawn(&format!("segment-{number}"), move || {
+                let _guard = guard;
+                worker.run();
+            })?;
             pipeline.workers.push(handle);
         }
         drop(steps);
@@ -217,14 +221,13 @@ impl Pipeline {
     fn join(&mut self) -> Result<WrittenBackup> {
         self.jobs = None;
         self.steps = None;
+        let mut panicked = false;
         for worker in self.workers.drain(..) {
-            if worker.join().is_err() {
-                self.stop.cancel();
-            }
+            panicked |= worker.join().is_err();
         }
         match self.assembler.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            Some(Err(_)) | None => Err(Error::Misuse("a thread of the writer panicked")),
+            Some(Ok(result)) if !panicked => result,
+            Some(Ok(_) | Err(_)) | None => Err(Error::Misuse("a thread of the writer panicked")),
         }
     }
 }
