@@ -9,5 +9,6 @@
     clippy::disallowed_methods
 )]
 
+pub mod bench;
 pub mod data;
 pub mod harness;
