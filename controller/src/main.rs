@@ -137,7 +137,7 @@ async fn serve(config: Config) -> Result<(), Error> {
 /// Runs until a signal asks for the end or a part of the controller fails.
 async fn watch(running: &mut Running, signals: &mut Signals) -> Result<(), Error> {
     // Twice within the time after which systemd takes the program for dead.
-    let pulse = sd_notify::watchdog_enabled().map_or(Duration::from_secs(3_600), |time| time / 2);
+    let pulse = sd_notify::watchdog_enabled().map_or(Duration::from_hours(1), |time| time / 2);
     loop {
         let event = tokio::time::timeout(pulse, async {
             tokio::select! {

@@ -1,11 +1,12 @@
 //! `AccessService`: parse, call, reply. Who may call what was decided before.
 
 use super::callers::{NewCaller, certificate_lifetime};
-use super::model::{Caller, CallerState, JoinTokenRecord};
+use super::model::JoinTokenRecord;
+use super::wire::{check_labels, request_der, role_in, show_caller, show_token};
 use super::{Access, store, token};
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, audit_append};
-use crate::request::wire::{seconds_of, size_out, time_out};
+use crate::request::wire::{seconds_of, size_out};
 use crate::request::{
     self, Page, Violations, answer_get, answer_put, collection_id, page_size, request_digest,
     request_id_of, status,
@@ -13,18 +14,12 @@ use crate::request::{
 use jiff::SignedDuration;
 use provado_identity::JoinToken;
 use provado_model::id::{CallerId, JoinTokenId};
-use provado_model::label::{self, Labels};
-use provado_model::state::Role;
-use provado_model::{Error, Reason, limits};
+use provado_model::label;
+use provado_model::{Error, Reason};
 use provado_proto::operator::v1 as wire;
 use provado_proto::operator::v1::access_service_server::AccessService;
-use rustls::pki_types::CertificateSigningRequestDer;
-use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
-
-/// Longest PEM text of a certificate request, in bytes.
-const REQUEST_PEM_BYTES_MAX: usize = 16 * 1024;
 
 /// The service.
 #[derive(Debug)]
@@ -299,70 +294,6 @@ fn caller_id(ctx: &Context) -> Result<CallerId, Error> {
         .id
         .parse()
         .map_err(|_| Error::new(Reason::RoleForbids, "this needs an operator's certificate"))
-}
-
-fn check_labels(wrong: &mut Violations, labels: &Labels) {
-    if labels.len() > limits::LABELS_MAX {
-        wrong.add("labels", format!("must be at most {}", limits::LABELS_MAX));
-    }
-    for (key, value) in labels {
-        if let Err(error) = label::check(key, value) {
-            wrong.add("labels", error.to_string());
-        }
-    }
-}
-
-fn request_der(pem: &str) -> Option<Vec<u8>> {
-    if pem.len() > REQUEST_PEM_BYTES_MAX {
-        return None;
-    }
-    let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).ok()?;
-    Some(der.as_ref().to_vec())
-}
-
-fn role_in(role: wire::CallerRole) -> Option<Role> {
-    match role {
-        wire::CallerRole::Unspecified => None,
-        wire::CallerRole::Dba => Some(Role::Dba),
-        wire::CallerRole::Lead => Some(Role::Lead),
-        wire::CallerRole::Devops => Some(Role::Devops),
-        wire::CallerRole::Auditor => Some(Role::Auditor),
-    }
-}
-
-fn role_out(role: Role) -> wire::CallerRole {
-    match role {
-        Role::Dba => wire::CallerRole::Dba,
-        Role::Lead => wire::CallerRole::Lead,
-        Role::Devops => wire::CallerRole::Devops,
-        Role::Auditor => wire::CallerRole::Auditor,
-    }
-}
-
-fn show_caller(caller: &Caller) -> wire::Caller {
-    wire::Caller {
-        name: format!("callers/{}", caller.name),
-        uid: caller.id.to_string(),
-        role: role_out(caller.role).into(),
-        revoked: caller.state == CallerState::Revoked,
-        create_time: Some(time_out(caller.create_time)),
-        certificate_expire_time: caller.certificate_expire_time.map(time_out),
-    }
-}
-
-fn show_token(token: &JoinTokenRecord) -> wire::JoinToken {
-    wire::JoinToken {
-        name: format!("joinTokens/{}", token.id),
-        labels: token.labels.clone(),
-        agent_name: token.agent_name.clone().unwrap_or_default(),
-        create_time: Some(time_out(token.create_time)),
-        expire_time: Some(time_out(token.expire_time)),
-        use_time: token.use_time.map(time_out),
-        agent: token
-            .use_agent
-            .map(|id| format!("agents/{id}"))
-            .unwrap_or_default(),
-    }
 }
 
 #[tonic::async_trait]

@@ -11,6 +11,7 @@ mod profile;
 mod store;
 mod task;
 pub mod token;
+mod wire;
 
 pub use allow::CallerAllowList;
 pub use api::AccessApi;

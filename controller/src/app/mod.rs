@@ -144,7 +144,8 @@ impl Controller {
     /// lost. The controller must not be running on the same SQLite store. The profile's path.
     pub async fn renew_profile(config: &Config, ground: &Ground) -> Result<PathBuf, Error> {
         let base = Base::open(config, ground).await?;
-        let access = base.access(config, config.agents.listen.port())?;
+        // No join string is made here; a port that is chosen at the start is not known yet.
+        let access = base.access(config, config.agents.listen.port().max(1))?;
         let endpoint = endpoint(config, config.operators.listen);
         let profile = access.renew_admin(&config.data_dir, &endpoint).await?;
         base.core.db.close().await;

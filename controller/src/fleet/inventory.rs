@@ -83,26 +83,23 @@ impl Fleet {
         before: Option<&Instance>,
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
-        let row = match before {
-            Some(before) => {
-                let mut row = self.renamed(tx, before, told).await?;
-                row.version = before.version.saturating_add(1);
-                told.apply(&mut row, ctx.now);
-                instance::instance_update(tx, &row).await?;
-                row
-            }
-            None => {
-                let row = self.instance_made(tx, ctx, peer, told).await?;
-                instance::instance_insert(tx, &row).await?;
-                let entry = AuditEntry::done("instance.find", "instance", row.id)
-                    .agent(peer.id)
-                    .with("name", row.name.as_str())
-                    .with("system_identifier", row.system_identifier.as_str())
-                    .with("port", u32::from(row.port));
-                audit_append(tx, ctx, entry).await?;
-                self.warn_if_elsewhere(tx, ctx, &row).await?;
-                row
-            }
+        let row = if let Some(before) = before {
+            let mut row = self.renamed(tx, before, told).await?;
+            row.version = before.version.saturating_add(1);
+            told.apply(&mut row, ctx.now);
+            instance::instance_update(tx, &row).await?;
+            row
+        } else {
+            let row = self.instance_made(tx, ctx, peer, told).await?;
+            instance::instance_insert(tx, &row).await?;
+            let entry = AuditEntry::done("instance.find", "instance", row.id)
+                .agent(peer.id)
+                .with("name", row.name.as_str())
+                .with("system_identifier", row.system_identifier.as_str())
+                .with("port", u32::from(row.port));
+            audit_append(tx, ctx, entry).await?;
+            self.warn_if_elsewhere(tx, ctx, &row).await?;
+            row
         };
         ctx.bus
             .publish_on_commit(tx, Event::Instance { id: row.id });

@@ -98,7 +98,7 @@ impl Task for CertificateTask {
     }
 
     fn period(&self) -> Duration {
-        Duration::from_secs(3_600)
+        Duration::from_hours(1)
     }
 
     async fn activate(&self) -> Result<Activity, Error> {

@@ -169,7 +169,7 @@ where
             .ok_or_else(|| Error::internal("a connection came without its peer"))
             .and_then(|peer| {
                 let caller = self.door.admit(&peer, &method, request.extensions_mut());
-                caller.map_err(|error| {
+                caller.inspect_err(|error| {
                     tracing::info!(
                         peer.address = %peer.address,
                         rpc.method = method,
@@ -178,7 +178,6 @@ where
                         peer.address,
                         error.message
                     );
-                    error
                 })
             });
         match admitted {

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long the same refusal is not written again.
-const REPEAT_AFTER: Duration = Duration::from_secs(60);
+const REPEAT_AFTER: Duration = Duration::from_mins(1);
 /// Refusals that are remembered.
 const REMEMBERED_MAX: usize = 1_024;
 

@@ -102,7 +102,7 @@ impl Doorway {
             close: close.clone(),
         };
         let incoming = ReceiverStream::new(accept(self.listener, gate, tasks));
-        let router = Server::builder()
+        let assembled = Server::builder()
             .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .http2_max_header_list_size(HEADER_BYTES_MAX)
@@ -115,7 +115,7 @@ impl Doorway {
             .add_routes(routes);
         let (stop, close) = (stop.clone(), close.clone());
         tasks.spawn(async move {
-            let served = router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+            let served = assembled.serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
             tokio::select! {
                 // Connections end themselves at the same signal.
                 () = close.cancelled() => {}

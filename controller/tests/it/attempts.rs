@@ -1,7 +1,8 @@
 //! What agents say of their attempts, and what becomes of it in the rows.
 
+use crate::agents::TestAgent;
 use crate::session::{Line, connected};
-use crate::world::{TestAgent, World};
+use crate::world::World;
 use jiff::SignedDuration;
 use provado_controller::lifecycle::attempt::{
     Attempt, AttemptState, attempt_get_of_agent, attempt_offer,
@@ -14,6 +15,7 @@ use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
 use provado_proto::agent::v1::{self as agent, AttemptRef};
 use provado_proto::common::v1::{Failure, FailureKind, Phase, Progress};
+use std::slice;
 
 /// A run that is with an agent, made row by row.
 async fn dispatched(world: &World, agent: &TestAgent) -> (RunId, AttemptRef) {
@@ -107,8 +109,8 @@ async fn an_attempt_is_accepted_and_starts_with_its_run() {
     assert_eq!(after.state, AttemptState::Running);
     assert_eq!(run_state(&world, run).await, RunState::Running);
     // The newest is in memory at once; the row follows more slowly.
-    let live = world.running.fleet().progress().get(run).unwrap();
-    assert_eq!((live.progress.done_bytes, live.number), (9, 1));
+    let newest = world.running.fleet().progress().get(run).unwrap();
+    assert_eq!((newest.progress.done_bytes, newest.number), (9, 1));
     assert_eq!(after.progress.unwrap()["done_bytes"], 7);
     assert_eq!(world.shown("db1").await.live_attempt_count, 1);
 }
@@ -153,9 +155,15 @@ async fn leases_live_by_heartbeats_and_strangers_attempts_are_told_to_stop() {
 
     // Another agent that names the attempt changes nothing and is told to stop, whatever it says.
     other_line.heartbeat(vec![named.clone()]).await;
-    assert_eq!(other_line.ack().await.superseded_attempts, [named.clone()]);
+    assert_eq!(
+        other_line.ack().await.superseded_attempts,
+        slice::from_ref(&named)
+    );
     for message in [accepted(&named), progress(&named, 1)] {
-        assert_eq!(said(&mut other_line, message).await, [named.clone()]);
+        assert_eq!(
+            said(&mut other_line, message).await,
+            slice::from_ref(&named)
+        );
     }
     assert_eq!(row(&world, &host, &named).await.lease_until_time, after);
 
@@ -163,7 +171,7 @@ async fn leases_live_by_heartbeats_and_strangers_attempts_are_told_to_stop() {
     let mut stale = named.clone();
     stale.fence = 0;
     line.heartbeat(vec![stale.clone()]).await;
-    assert_eq!(line.ack().await.superseded_attempts, [stale.clone()]);
+    assert_eq!(line.ack().await.superseded_attempts, [stale]);
     // A hello tells the same.
     let mut hello = other.hello("p1");
     hello.attempts = vec![named.clone()];

@@ -76,7 +76,7 @@ async fn two_living_processes_are_a_clone(engine: Engine) {
     // Neither comes back until an operator has looked.
     match agent.dial(&world).await {
         Ok(channel) => {
-            let mut client = crate::world::SessionClient::new(channel);
+            let mut client = crate::agents::SessionClient::new(channel);
             let error = client
                 .sync_inventory(SyncInventoryRequest::default())
                 .await

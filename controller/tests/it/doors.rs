@@ -1,6 +1,7 @@
 //! The listeners themselves: health, reflection, certificates, limits, a second controller.
 
-use crate::world::{TestAgent, World, soon, until};
+use crate::agents::TestAgent;
+use crate::world::{World, soon, until};
 use provado_controller::app::{Controller, Ground};
 use provado_controller::fleet::SessionTimes;
 use provado_identity::tls::{LiveCertificate, authenticated_client};

@@ -1,6 +1,7 @@
 //! SyncInventory: rows that keep their identity over what hosts and databases go through.
 
-use crate::world::{Engine, SessionClient, World, reason};
+use crate::agents::SessionClient;
+use crate::world::{Engine, World, reason};
 use provado_proto::agent::v1 as agent;
 use provado_proto::operator::v1 as operator;
 
@@ -124,7 +125,7 @@ async fn instances_and_databases_keep_their_identity(engine: Engine) {
     // One that does not answer keeps what was known; one that is not told of is marked.
     let mut down = instance(5432, vec![]);
     down.system_identifier = String::new();
-    down.unreachable_message = "connection refused".to_owned();
+    down.unreachable_message.push_str("connection refused");
     let told = tell(&mut client, vec![down]).await;
     assert_eq!(told[0].instance_id, main.uid);
     let main = shown(&world, "db1").await;

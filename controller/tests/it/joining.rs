@@ -1,6 +1,7 @@
 //! Enroll: one token, one agent.
 
-use crate::world::{Engine, EnrollKeys, TestAgent, World, reason, request_id};
+use crate::agents::{EnrollKeys, TestAgent};
+use crate::world::{Engine, World, reason, request_id};
 use jiff::SignedDuration;
 use provado_identity::{JoinToken, Pin};
 use provado_proto::agent::v1::enrollment_service_client::EnrollmentServiceClient;

@@ -1,15 +1,18 @@
 //! The controller as its callers see it: real sockets, real TLS, real clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[expect(dead_code, reason = "what only the store's tests use")]
 #[path = "../support/mod.rs"]
 mod support;
 
 mod access;
+mod agents;
 mod attempts;
 mod clones;
 mod doors;
 mod inventory;
 mod joining;
+mod program;
 mod renewal;
 mod roles;
 mod session;

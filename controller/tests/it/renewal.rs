@@ -1,7 +1,8 @@
 //! RenewCertificate: generations, lost answers, stolen certificates.
 
+use crate::agents::TestAgent;
 use crate::session::Line;
-use crate::world::{Engine, TestAgent, World, reason, request_id, request_pem};
+use crate::world::{Engine, World, reason, request_id, request_pem};
 use jiff::SignedDuration;
 use provado_identity::pem;
 use provado_proto::agent::v1::{RenewCertificateRequest, RenewCertificateResponse};

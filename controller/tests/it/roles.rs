@@ -102,17 +102,15 @@ async fn an_agent_and_a_stranger_reach_nothing_of_the_operators() {
     match crate::world::dial(world.running.operator_address(), tls).await {
         Ok(channel) => {
             let mut client = tonic::client::Grpc::new(channel);
-            let refused = match client.ready().await {
-                Err(_) => return,
-                Ok(()) => {
-                    let codec = ProstCodec::<(), ()>::default();
-                    let path = http::uri::PathAndQuery::from_static(path);
-                    client
-                        .unary(Request::new(()), path, codec)
-                        .await
-                        .unwrap_err()
-                }
-            };
+            if client.ready().await.is_err() {
+                return;
+            }
+            let codec = ProstCodec::<(), ()>::default();
+            let path = http::uri::PathAndQuery::from_static(path);
+            let refused = client
+                .unary(Request::new(()), path, codec)
+                .await
+                .unwrap_err();
             assert!(is_cut_off(&refused), "{refused:?}");
         }
         Err(error) => assert!(is_cut_off(&error), "{error:?}"),

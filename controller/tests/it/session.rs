@@ -1,6 +1,7 @@
 //! The stream: hello, heartbeats, commands, its end.
 
-use crate::world::{PATIENCE, TestAgent, World, is_cut_off, reason, request_id, soon, until};
+use crate::agents::TestAgent;
+use crate::world::{PATIENCE, World, is_cut_off, reason, request_id, soon, until};
 use provado_controller::fleet::{Command, Sessions};
 use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
@@ -243,7 +244,7 @@ async fn a_revoked_agent_is_cut_off_at_once_and_does_not_come_back() {
     // A new one does not get past its handshake.
     let error = match agent.dial(&world).await {
         Ok(channel) => {
-            let mut client = crate::world::SessionClient::new(channel);
+            let mut client = crate::agents::SessionClient::new(channel);
             client
                 .sync_inventory(agent::SyncInventoryRequest::default())
                 .await

@@ -1,5 +1,6 @@
 //! A running controller, operators and agents that dial it.
 
+use crate::agents::{EnrollKeys, TestAgent};
 use crate::support::postgres::Server;
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
@@ -7,11 +8,10 @@ use provado_controller::app::{Controller, Ground, Running};
 use provado_controller::config::Config;
 use provado_controller::fleet::SessionTimes;
 use provado_identity::tls::{LiveCertificate, authenticated_client, pinned_client};
-use provado_identity::{JoinToken, SigningKey, TlsKey, files, pem};
+use provado_identity::{JoinToken, TlsKey, files, pem};
 use provado_model::id::RequestId;
 use provado_model::random::{self, Entropy, OsEntropy};
 use provado_model::time::{Clock, Monotonic, SystemClock};
-use provado_proto::agent::v1 as agent;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::access_service_client::AccessServiceClient;
 use provado_proto::operator::v1::audit_service_client::AuditServiceClient;
@@ -78,8 +78,10 @@ fn times() -> SessionTimes {
 }
 
 fn config(directory: &TempDir, url: Option<&String>) -> Config {
-    let mut config = Config::default();
-    config.data_dir = directory.path().join("data");
+    let mut config = Config {
+        data_dir: directory.path().join("data"),
+        ..Config::default()
+    };
     config.store.url = url.cloned();
     config.agents.listen.set_port(0);
     config.operators.listen.set_port(0);
@@ -272,114 +274,6 @@ impl Operator {
         }
     }
 }
-
-/// The keys of a host that joins.
-pub(crate) struct EnrollKeys {
-    pub(crate) tls: TlsKey,
-    pub(crate) signing: SigningKey,
-}
-
-impl EnrollKeys {
-    pub(crate) fn new() -> Self {
-        Self {
-            tls: TlsKey::generate().unwrap(),
-            signing: SigningKey::generate(&OsEntropy).unwrap(),
-        }
-    }
-
-    pub(crate) fn request(self, name: &str, token: &JoinToken) -> (Self, agent::EnrollRequest) {
-        let request = agent::EnrollRequest {
-            request_id: request_id(),
-            token: data_encoding::HEXLOWER.encode(token.secret()),
-            agent_name: name.to_owned(),
-            certificate_request_pem: request_pem(&self.tls),
-            signing_public_key: self.signing.public_key().as_bytes().to_vec(),
-            sealing_recipient: "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
-                .to_owned(),
-            host: Some(host(name)),
-        };
-        (self, request)
-    }
-}
-
-pub(crate) fn host(name: &str) -> agent::HostFacts {
-    agent::HostFacts {
-        hostname: name.to_owned(),
-        machine_id: format!("machine of {name}"),
-        boot_id: "boot 1".to_owned(),
-        os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
-        architecture: "x86_64".to_owned(),
-        agent_version: "0.1.0".to_owned(),
-        cpu_count: 2,
-        memory_bytes: 1 << 30,
-    }
-}
-
-/// A host that has joined.
-pub(crate) struct TestAgent {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) key: TlsKey,
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    pub(crate) roots: Vec<CertificateDer<'static>>,
-    pub(crate) generation: i64,
-}
-
-impl TestAgent {
-    pub(crate) async fn join(
-        world: &World,
-        token: &JoinToken,
-        (keys, request): (EnrollKeys, agent::EnrollRequest),
-    ) -> Result<Self, Status> {
-        let channel = world.stranger(token).await;
-        let mut client = agent::enrollment_service_client::EnrollmentServiceClient::new(channel);
-        let answer = client.enroll(request).await?.into_inner();
-        Ok(Self {
-            id: answer.agent_id,
-            name: answer.agent_name,
-            key: keys.tls,
-            chain: pem::certificates(&answer.certificate_pem).unwrap(),
-            roots: pem::certificates(&answer.authority_pem).unwrap(),
-            generation: answer.generation,
-        })
-    }
-
-    /// The same identity once more, as on a copied disk.
-    pub(crate) fn copy(&self) -> Self {
-        Self {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            key: TlsKey::from_pem(&self.key.to_pem()).unwrap(),
-            chain: self.chain.clone(),
-            roots: self.roots.clone(),
-            generation: self.generation,
-        }
-    }
-
-    pub(crate) async fn dial(&self, world: &World) -> Result<Channel, Status> {
-        let chain = self.chain.clone();
-        let live = LiveCertificate::new(chain, &self.key, world.clock()).unwrap();
-        let tls = authenticated_client(&self.roots, live, world.clock()).unwrap();
-        dial(world.running.agent_address(), tls).await
-    }
-
-    pub(crate) async fn client(&self, world: &World) -> SessionClient {
-        SessionClient::new(self.dial(world).await.unwrap())
-    }
-
-    pub(crate) fn hello(&self, process_id: &str) -> agent::Hello {
-        agent::Hello {
-            protocol_version: 1,
-            capabilities: vec!["backup".to_owned(), "restore".to_owned()],
-            host: Some(host(&self.name)),
-            process_id: process_id.to_owned(),
-            generation: self.generation,
-            ..Default::default()
-        }
-    }
-}
-
-pub(crate) type SessionClient = agent::session_service_client::SessionServiceClient<Channel>;
 
 /// A connection over TLS. The handshake's last word from the server comes with the first call.
 pub(crate) async fn dial(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<Channel, Status> {

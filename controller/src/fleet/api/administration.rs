@@ -18,6 +18,7 @@ use provado_model::{Error, Reason, limits};
 use provado_proto::operator::v1 as wire;
 use provado_proto::operator::v1::fleet_service_server::FleetService;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -102,12 +103,12 @@ impl FleetApi {
             REVOKE => {
                 fleet
                     .revoke_agent(&mut tx, ctx, &found, &change.message)
-                    .await?
+                    .await?;
             }
             _ => {
                 fleet
                     .unlock_agent(&mut tx, ctx, &found, &change.message)
-                    .await?
+                    .await?;
             }
         }
         let now = agent::agent_by_id(&mut tx, found.id)
@@ -163,11 +164,13 @@ impl FleetApi {
         found: &Instance,
         names: &mut HashMap<AgentId, String>,
     ) -> Result<wire::Instance, Error> {
-        if !names.contains_key(&found.agent) {
-            let row = agent::agent_by_id(tx, found.agent).await?;
-            names.insert(found.agent, row.map(|row| row.name).unwrap_or_default());
-        }
-        let name = names.get(&found.agent).map_or("", String::as_str);
+        let name = match names.entry(found.agent) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let row = agent::agent_by_id(tx, found.agent).await?;
+                unknown.insert(row.map(|row| row.name).unwrap_or_default())
+            }
+        };
         let databases = database::database_count(tx, found.id).await?;
         let connected = self.fleet.sessions.is_connected(found.agent);
         Ok(show::instance(found, name, databases, connected))
