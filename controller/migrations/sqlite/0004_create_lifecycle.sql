@@ -43,7 +43,7 @@ CREATE INDEX run_by_time ON run (request_time, id);
 CREATE INDEX run_deadline ON run (deadline_time)
     WHERE deadline_time IS NOT NULL AND state IN ('requested', 'queued', 'dispatched', 'running');
 CREATE INDEX run_requested ON run (id) WHERE state = 'requested';
-CREATE INDEX run_queued ON run (priority, id) WHERE state = 'queued';
+CREATE INDEX run_queued ON run (priority, request_time, id) WHERE state = 'queued';
 CREATE INDEX run_live ON run (agent_id, id) WHERE state IN ('dispatched', 'running');
 -- Two runs that exclude each other are never both with an agent, whatever the dispatcher thinks.
 CREATE UNIQUE INDEX run_exclusive ON run (exclusive_key)

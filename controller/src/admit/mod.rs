@@ -14,5 +14,3 @@ mod wire;
 pub use api::Runs;
 pub use task::{AdmitTask, PartsTask};
 
-#[cfg(test)]
-mod tests;

@@ -11,5 +11,3 @@ mod wire;
 pub use api::Backups;
 pub use store::STATEMENTS;
 
-#[cfg(test)]
-mod tests;

@@ -19,5 +19,3 @@ pub use model::{Dispatch, DispatchTimes};
 pub use reap::ReapTask;
 pub use task::DispatchTask;
 
-#[cfg(test)]
-mod tests;

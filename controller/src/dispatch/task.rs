@@ -94,7 +94,10 @@ impl DispatchTask {
         let mut out = Vec::new();
         let mut page = run_list_queued(&mut tx, ctx.now, PAGE).await?;
         for _ in 0..PAGES_MAX {
-            let Some(last) = page.last().map(|run| (run.priority, run.id)) else {
+            let Some(last) = page
+                .last()
+                .map(|run| (run.priority, run.request_time, run.id))
+            else {
                 break;
             };
             for run in &page {

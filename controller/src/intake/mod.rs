@@ -15,5 +15,3 @@ mod wire;
 
 pub use api::Reports;
 
-#[cfg(test)]
-mod tests;

@@ -20,5 +20,3 @@ pub use store::{
 };
 pub use task::ReadyTask;
 
-#[cfg(test)]
-mod tests;

@@ -4,8 +4,6 @@
 //! Names are parsed here, at the edge; nothing inward takes a name as text. It owns no table and
 //! changes nothing.
 
-#[cfg(test)]
-mod tests;
 
 use crate::db::Tx;
 use crate::fleet::model::{Agent, Instance};

@@ -17,5 +17,3 @@ pub use model::{Proof, ProofLevel};
 pub use store::STATEMENTS;
 pub use task::VerifyTask;
 
-#[cfg(test)]
-mod tests;

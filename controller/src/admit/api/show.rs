@@ -7,7 +7,7 @@ use crate::db::Tx;
 use crate::fleet::progress_from_json;
 use crate::lifecycle::attempt::attempt_live;
 use crate::lifecycle::run::{
-    Run, RunState, run_children_count, run_exclusive_first, run_exclusive_holder,
+    Run, RunState, run_children_count, run_exclusive_first, run_exclusive_holder, run_get,
 };
 use provado_model::Error;
 use provado_proto::common::v1::Progress;
@@ -66,10 +66,12 @@ impl Runs {
                 ));
             }
             if let Some(other) = run_exclusive_first(tx, key, run.id).await?
-                && other < run.id
+                && let Some(other) = run_get(tx, other).await?
+                && (other.request_time, other.id) < (run.request_time, run.id)
             {
                 return Ok(format!(
-                    "waits for the run {other}, which was asked for earlier"
+                    "waits for the run {}, which was asked for earlier",
+                    other.id
                 ));
             }
         }

@@ -30,12 +30,13 @@ statements! {
     ));
     RUN_LIST_QUEUED = both(concat!(
         "SELECT ", run_columns!(), " FROM run WHERE state = 'queued' AND not_before_time <= $1 \
-         ORDER BY priority, id LIMIT $2"
+         ORDER BY priority, request_time, id LIMIT $2"
     ));
     RUN_LIST_QUEUED_AFTER = both(concat!(
         "SELECT ", run_columns!(), " FROM run WHERE state = 'queued' AND not_before_time <= $1 \
-         AND (priority > $2 OR (priority = $2 AND id > $3)) \
-         ORDER BY priority, id LIMIT $4"
+         AND (priority > $2 OR (priority = $2 \
+         AND (request_time > $3 OR (request_time = $3 AND id > $4)))) \
+         ORDER BY priority, request_time, id LIMIT $5"
     ));
     RUN_LIST_CANCEL_ASKED = both(concat!(
         "SELECT ", run_columns!(), " FROM run \
@@ -133,22 +134,22 @@ pub async fn run_list_requested(tx: &mut Tx, limit: u32) -> Result<Vec<Run>, Err
     list(&tx.fetch_all(RUN_LIST_REQUESTED, &values![limit]).await?)
 }
 
-/// Runs that wait for an agent and may go now, in order of priority, then id.
+/// Runs that wait for an agent and may go now: by priority, then who was asked for first.
 pub async fn run_list_queued(tx: &mut Tx, now: Timestamp, limit: u32) -> Result<Vec<Run>, Error> {
     list(&tx.fetch_all(RUN_LIST_QUEUED, &values![now, limit]).await?)
 }
 
-/// The same after a cursor: priority and id of the last one seen.
+/// The same after a cursor: priority, request time and id of the last one seen.
 pub async fn run_list_queued_after(
     tx: &mut Tx,
     now: Timestamp,
-    after: (u32, RunId),
+    after: (u32, Timestamp, RunId),
     limit: u32,
 ) -> Result<Vec<Run>, Error> {
     list(
         &tx.fetch_all(
             RUN_LIST_QUEUED_AFTER,
-            &values![now, after.0, after.1, limit],
+            &values![now, after.0, after.1, after.2, limit],
         )
         .await?,
     )
