@@ -1,0 +1,231 @@
+//! Restores: what the controller can refuse before they start, and their end.
+
+use crate::reports::{self, kind};
+use crate::world::{World, agent_row, assert_reason, fields, run_id};
+use provado_controller::fleet::store::agent::agent_insert;
+use provado_controller::fleet::store::instance::instance_insert;
+use provado_controller::lifecycle::controller::amnesia_set;
+use provado_controller::lifecycle::run::RunState;
+use provado_model::Reason;
+use provado_model::id::{AgentId, BackupId, InstanceId};
+use provado_proto::agent::v1::job::Kind;
+use provado_proto::operator::v1 as operator;
+use provado_proto::operator::v1::run_service_server::RunService;
+use uuid::Uuid;
+
+fn request(world: &World, backup: &str) -> operator::RunRestoreRequest {
+    operator::RunRestoreRequest {
+        request_id: world.request_id(),
+        backup: backup.to_owned(),
+        database_name: "copy".to_owned(),
+        ..operator::RunRestoreRequest::default()
+    }
+}
+
+async fn refused(
+    world: &World,
+    backup: BackupId,
+    change: impl FnOnce(&mut operator::RunRestoreRequest),
+    reason: Reason,
+) {
+    let mut request = request(world, &format!("backups/{backup}"));
+    change(&mut request);
+    let answer = world.runs.run_restore(world.ask(request)).await;
+    assert_reason(answer, reason);
+}
+
+async fn add_instance(world: &World, number: u128, name: &str, version: u32, agent: AgentId) {
+    let id = InstanceId::from_uuid(Uuid::from_u128(number));
+    let mut row = world.instance_row(id, name, version);
+    row.agent = agent;
+    let mut tx = world.begin().await;
+    instance_insert(&mut tx, &row).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restore_is_bound_to_its_place_and_ends_by_comparison() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let answer = world
+        .runs
+        .run_restore(world.ask(request(&world, "backups/latest:main/shop")))
+        .await
+        .unwrap();
+    let run = run_id(answer.into_inner().run.as_ref());
+    world.settle().await;
+    let start = world.take_start();
+    let Some(Kind::Restore(job)) = kind(&start) else {
+        panic!("not a restore");
+    };
+    assert_eq!(job.database_name, "copy");
+    assert_eq!(
+        job.instance.unwrap().system_identifier,
+        "70000000000000150018"
+    );
+    assert_eq!(job.backup.unwrap().backup_id, backup.to_string());
+    world
+        .report(&start, reports::restored("copy"))
+        .await
+        .unwrap();
+    world.settle().await;
+    assert_eq!(world.run(run).await.state, RunState::Succeeded);
+    world.assert_rest().await;
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_told_at_once() {
+    let world = World::new().await;
+    let wrong = operator::RunRestoreRequest {
+        request_id: "x".to_owned(),
+        database_name: "x".repeat(64),
+        jobs_count: 65,
+        sealed_identity: "secret".to_owned(),
+        ..operator::RunRestoreRequest::default()
+    };
+    let status = world.runs.run_restore(world.ask(wrong)).await.unwrap_err();
+    let expected = [
+        "request_id",
+        "database_name",
+        "jobs_count",
+        "sealed_identity",
+        "backup",
+    ];
+    assert_eq!(fields(&status), expected, "{}", status.message());
+    for name in ["", "a\0b", "template0", "template1"] {
+        let mut request = request(&world, "backups/abcd");
+        request.database_name = name.to_owned();
+        let status = world
+            .runs
+            .run_restore(world.ask(request))
+            .await
+            .unwrap_err();
+        assert_eq!(fields(&status), ["database_name"], "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_go_well_is_refused_before_it_starts() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let other = AgentId::from_uuid(Uuid::from_u128(0xa2));
+    let mut tx = world.begin().await;
+    let key = world.agent_key.public_key().to_string();
+    let row = agent_row(other, "db2", &key, world.core.clock.now());
+    agent_insert(&mut tx, &row).await.unwrap();
+    tx.commit().await.unwrap();
+    add_instance(&world, 0x14, "old", 140_022, world.agent).await;
+    add_instance(&world, 0x18, "new", 180_006, world.agent).await;
+    add_instance(&world, 0x19, "far", 150_018, other).await;
+    let changes = world.changes().await;
+
+    refused(
+        &world,
+        backup,
+        |it| it.database_name = "crm".into(),
+        Reason::TargetExists,
+    )
+    .await;
+    refused(
+        &world,
+        backup,
+        |it| it.instance = "old".into(),
+        Reason::TargetTooOld,
+    )
+    .await;
+    refused(
+        &world,
+        backup,
+        |it| it.instance = "far".into(),
+        Reason::InvalidArgument,
+    )
+    .await;
+    refused(
+        &world,
+        backup,
+        |it| it.instance = "none".into(),
+        Reason::InstanceNotFound,
+    )
+    .await;
+    refused(
+        &world,
+        backup,
+        |it| it.backup = "zzzz".into(),
+        Reason::BackupNotFound,
+    )
+    .await;
+    assert_eq!(world.changes().await, changes);
+    let mut newer = request(&world, &backup.to_string());
+    newer.instance = "new".to_owned();
+    world.runs.run_restore(world.ask(newer)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_backup_is_not_restored_and_may_be_checked() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    world.request_check(backup).await;
+    world.settle().await;
+    let start = world.take_start();
+    world.report(&start, reports::damaged()).await.unwrap();
+    world.settle().await;
+    refused(&world, backup, |_| {}, Reason::BackupUnusable).await;
+    // It is not the latest good one either.
+    let latest = "backups/latest:main/shop".to_owned();
+    refused(
+        &world,
+        backup,
+        |it| it.backup = latest,
+        Reason::BackupNotFound,
+    )
+    .await;
+    world.request_check(backup).await;
+}
+
+#[tokio::test]
+async fn a_controller_that_lost_its_memory_restores_nothing() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let ctx = world.core.task_context("test");
+    let mut tx = world.begin().await;
+    amnesia_set(&mut tx, &ctx, "db1 has seen a later epoch")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    refused(&world, backup, |_| {}, Reason::ControllerAmnesia).await;
+    // Backups go on.
+    world.request_backup("shop").await;
+}
+
+#[tokio::test]
+async fn a_restore_with_differences_fails_and_names_them() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let asked = request(&world, &backup.to_string());
+    let answer = world.runs.run_restore(world.ask(asked)).await.unwrap();
+    let run = run_id(answer.into_inner().run.as_ref());
+    world.settle().await;
+    let start = world.take_start();
+    let mut report = reports::restored("copy");
+    if let Some(provado_proto::agent::v1::outcome::Detail::Restore(it)) = &mut report.detail {
+        it.verdict = provado_proto::agent::v1::RestoreVerdict::WithDifferences.into();
+        it.differences.push(provado_proto::agent::v1::Difference {
+            object: "index public.i".to_owned(),
+            aspect: "presence".to_owned(),
+            expected: "there".to_owned(),
+            found: "missing".to_owned(),
+        });
+    }
+    world.report(&start, report).await.unwrap();
+    let shown = world.shown(run).await;
+    assert_eq!(shown.failure.unwrap().reason, "RESTORE_DIFFERS");
+    assert_eq!(
+        shown.outcome.unwrap().differences[0].object,
+        "index public.i"
+    );
+}
