@@ -31,6 +31,9 @@ use tokio::task::JoinSet;
 /// Attempts in hand beyond which new ones are refused; one message lists them all.
 pub const ATTEMPTS_IN_HAND_MAX: usize = 256;
 
+/// How long a job that was told to end may take to clean up before it is dropped.
+const CLEAN_UP: Duration = Duration::from_secs(60);
+
 /// Carries out jobs. A seam: tests put scripts in the place of real work.
 #[async_trait]
 pub trait Jobs: Send + Sync + fmt::Debug {
@@ -136,6 +139,15 @@ pub struct Order {
     pub job: Job,
 }
 
+/// How long is waited for attempts.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Without any progress, until an attempt is told to end.
+    pub stall: Duration,
+    /// For a job that was told to end to clean up, until it is dropped.
+    pub clean_up: Duration,
+}
+
 /// Carries out attempts.
 #[derive(Debug)]
 pub struct Executor {
@@ -143,24 +155,27 @@ pub struct Executor {
     permits: Arc<Semaphore>,
     live: Arc<Mutex<HashMap<AttemptId, Live>>>,
     tasks: Mutex<JoinSet<()>>,
-    stall: Duration,
+    patience: Patience,
 }
 
 impl Executor {
     /// An executor with nothing in hand.
     pub fn new(means: Means) -> Arc<Self> {
-        let stall = Duration::from_secs(means.config.stall_seconds_max);
-        Self::with_stall(means, stall)
+        let patience = Patience {
+            stall: Duration::from_secs(means.config.stall_seconds_max),
+            clean_up: CLEAN_UP,
+        };
+        Self::with_patience(means, patience)
     }
 
-    /// The same with a time without progress of its own.
-    pub fn with_stall(means: Means, stall: Duration) -> Arc<Self> {
+    /// The same with a patience of its own.
+    pub fn with_patience(means: Means, patience: Patience) -> Arc<Self> {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(means.config.attempts_max)),
             means,
             live: Arc::default(),
             tasks: Mutex::default(),
-            stall,
+            patience,
         })
     }
 
@@ -188,7 +203,7 @@ impl Executor {
             permits: Arc::clone(&self.permits),
             live,
             older,
-            stall: self.stall,
+            patience: self.patience,
             alive,
             registry: Arc::clone(&self.live),
         };

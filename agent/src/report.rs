@@ -33,6 +33,8 @@ const GATHER: Duration = Duration::from_millis(300);
 /// The first and the longest wait before a repeat.
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
 const AGAIN_MOST: Duration = Duration::from_secs(30);
+/// Batches of one log that go in one round at most.
+const BATCHES_MAX: usize = 16;
 /// Tries to store the controller's word before that is given up: the backup is good without it.
 const WORD_TRIES_MAX: u32 = 100;
 
@@ -114,18 +116,34 @@ impl Reporter {
         let mut client = ReportServiceClient::new(connection.channel.clone())
             .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(limits::REPORT_BYTES_MAX);
-        let mut all = Tried::Done;
-        for (name, lines) in self.logs.batches() {
-            if self.append(&mut client, name, lines).await == Tried::Again {
-                all = Tried::Again;
-            }
-        }
+        let mut all = self.send_logs(&mut client).await;
         for ended in self.outbox.pending() {
             if self.settle(&mut client, ended, word_tries).await == Tried::Again {
                 all = Tried::Again;
             }
         }
         all
+    }
+
+    /// Sends what lines there are. A log that grows faster than it is sent does not hold up
+    /// outcomes: its rest goes in the next round.
+    async fn send_logs(&self, client: &mut Client) -> Tried {
+        for _ in 0..BATCHES_MAX {
+            let batches = self.logs.batches();
+            if batches.is_empty() {
+                break;
+            }
+            let mut all = Tried::Done;
+            for (name, lines) in batches {
+                if self.append(client, name, lines).await == Tried::Again {
+                    all = Tried::Again;
+                }
+            }
+            if all == Tried::Again {
+                return all;
+            }
+        }
+        Tried::Done
     }
 
     /// Sends lines of an attempt in hand.

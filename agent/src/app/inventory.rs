@@ -82,7 +82,9 @@ impl InventoryTask {
                 let wait = if is_told {
                     last = Some(instances);
                     backoff.reset();
-                    self.inventory.told.send_modify(|told| *told = told.wrapping_add(1));
+                    self.inventory
+                        .told
+                        .send_modify(|told| *told = told.wrapping_add(1));
                     period
                 } else {
                     backoff.next(&*self.entropy)

@@ -16,8 +16,8 @@ const SWEEP: Duration = Duration::from_secs(40);
 /// removal of a throw-away instance takes.
 pub(super) async fn sweep(means: &Means) -> Result<(), JournalError> {
     let interrupted: Vec<Accepted> = settle_acknowledged(means)?;
-    // No run of this agent lives yet.
-    match tokio::time::timeout(SWEEP, jobs::sweep(&means.config, &[])).await {
+    let runs: Vec<_> = interrupted.iter().map(|record| record.name.run).collect();
+    match tokio::time::timeout(SWEEP, jobs::sweep(&means.config, &runs)).await {
         Ok(done) => done.iter().for_each(|what| tracing::info!("{what}")),
         Err(_) => tracing::warn!("not every server answered while leftovers were looked for"),
     }

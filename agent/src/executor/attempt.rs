@@ -1,6 +1,6 @@
 //! One attempt from its start to its outcome on disk.
 
-use super::{EndCause, Live, Means, Order};
+use super::{EndCause, Live, Means, Order, Patience};
 use crate::jobs::{self, AttemptName, JobContext, Level, Observer};
 use crate::outbox::{BackupPlace, Ended, interrupted};
 use crate::wait::pause;
@@ -16,8 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// How long a job that was told to end may take to clean up before it is dropped.
-const CLEAN_UP: Duration = Duration::from_secs(60);
 /// Between two tries to write an outcome to a disk that refuses it.
 const WRITE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -27,7 +25,7 @@ pub(super) struct Task {
     pub(super) permits: Arc<Semaphore>,
     pub(super) live: Live,
     pub(super) older: Vec<watch::Receiver<()>>,
-    pub(super) stall: Duration,
+    pub(super) patience: Patience,
     pub(super) alive: watch::Sender<()>,
     pub(super) registry: Arc<Mutex<HashMap<AttemptId, Live>>>,
 }
@@ -107,7 +105,7 @@ impl Task {
                 () = self.stalled(&observer) => self.live.end(EndCause::Stalled),
                 () = self.live.cancel.canceled() => {}
             }
-            pause(CLEAN_UP).await;
+            pause(self.patience.clean_up).await;
         };
         let mut outcome = tokio::select! {
             biased;
@@ -125,7 +123,12 @@ impl Task {
     async fn stalled(&self, sink: &Sink) {
         loop {
             let still = self.means.clock.monotonic().since(sink.moved_at());
-            let Some(rest) = self.stall.checked_sub(still).filter(|rest| !rest.is_zero()) else {
+            let Some(rest) = self
+                .patience
+                .stall
+                .checked_sub(still)
+                .filter(|rest| !rest.is_zero())
+            else {
                 return;
             };
             pause(rest).await;

@@ -16,6 +16,8 @@ const WAITING_LINES_MAX: usize = 2_000;
 const WAITING_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that one message carries at most.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Lines that one message carries at most; the controller takes no more.
+const BATCH_LINES_MAX: usize = 1_000;
 /// Bytes counted for a line besides its text.
 const LINE_BYTES: usize = 48;
 
@@ -102,7 +104,7 @@ pub fn batch<'a>(lines: impl Iterator<Item = &'a LogLine>) -> Vec<LogLine> {
     let mut out = Vec::new();
     for line in lines {
         bytes = bytes.saturating_add(size(line));
-        if bytes > BATCH_BYTES_MAX && !out.is_empty() {
+        if (bytes > BATCH_BYTES_MAX && !out.is_empty()) || out.len() >= BATCH_LINES_MAX {
             break;
         }
         out.push(line.clone());
@@ -181,14 +183,21 @@ mod tests {
         }
         let first = book.batches().remove(0).1;
         assert_eq!(first.first().unwrap().sequence, 1);
+        assert_eq!(first.len(), BATCH_LINES_MAX);
         assert_eq!(book.batches().remove(0).1, first, "kept until acknowledged");
         book.drop_to(name.attempt, first.last().unwrap().sequence);
         book.add(name.attempt, now, Level::Info, "after");
         let rest = book.close(name.attempt, now);
         let tail: Vec<_> = rest.iter().map(|line| line.message.as_str()).collect();
-        assert!(tail.ends_with(&["5 lines were left out here", "after"]), "{tail:?}");
+        assert!(
+            tail.ends_with(&["5 lines were left out here", "after"]),
+            "{tail:?}"
+        );
         let all = first.iter().chain(&rest);
-        assert!(all.zip(1..).all(|(line, sequence)| line.sequence == sequence));
+        assert!(
+            all.zip(1..)
+                .all(|(line, sequence)| line.sequence == sequence)
+        );
     }
 
     #[test]

@@ -3,16 +3,18 @@
 
 use super::restore;
 use crate::config::Config;
-use crate::postgres::activity::sweep_backends;
-use crate::postgres::inspect::{discover, error_text};
-use crate::postgres::throwaway;
+use crate::postgres::activity::{HOUSEKEEPING, end_backends};
+use crate::postgres::inspect::error_text;
+use crate::postgres::{PgError, application_name, throwaway};
+use provado_model::id::RunId;
 
-/// Ends backends of runs that are not in `live` (names as `provado:<run id>`), removes throw-away
-/// instances of dead agents, directories of pipes and unfinished databases. Tells what was done,
-/// each a sentence; what cannot be done now is tried again at the next start.
+/// Ends backends of these runs, removes throw-away instances of dead agents, directories of pipes
+/// and unfinished databases. Tells what was done, each a sentence; what cannot be done now is
+/// tried again at the next start.
 ///
-/// Call it once, before any job starts.
-pub async fn sweep(config: &Config, live: &[String]) -> Vec<String> {
+/// Call it once, before any job starts, with the runs that an earlier life of this agent was busy
+/// with: backends of other runs may belong to another agent that serves the same server.
+pub async fn sweep(config: &Config, runs: &[RunId]) -> Vec<String> {
     let mut out = Vec::new();
     let parent = config.drill_directory.clone();
     if let Ok(swept) = tokio::task::spawn_blocking(move || throwaway::sweep(&parent)).await {
@@ -27,27 +29,40 @@ pub async fn sweep(config: &Config, live: &[String]) -> Vec<String> {
         }
     }
     out.extend(pipe_directories(config));
-    let configured: Vec<_> = config.instances.iter().map(|i| i.address()).collect();
-    let directories: &[std::path::PathBuf] = if config.discover {
-        &config.socket_directories
-    } else {
-        &[]
-    };
-    for address in discover(&configured, &config.discover_user, directories) {
-        match sweep_backends(&address, live).await {
-            Ok(ended) => out.extend(
-                ended
-                    .into_iter()
-                    .map(|name| format!("ended backends {name}")),
-            ),
-            Err(error) => tracing::debug!(
+    out.extend(backends(config, runs).await);
+    out.extend(restore::sweep(config).await);
+    out
+}
+
+async fn backends(config: &Config, runs: &[RunId]) -> Vec<String> {
+    let mut out = Vec::new();
+    if runs.is_empty() {
+        return out;
+    }
+    for address in config.addresses() {
+        let database = &address.maintenance_database;
+        let ended = async {
+            let mut connection = address.connect(database, HOUSEKEEPING).await?;
+            let mut count = 0_usize;
+            for run in runs {
+                let name = application_name(*run);
+                count = count.saturating_add(end_backends(&mut connection, &name).await?);
+            }
+            Ok::<_, PgError>(count)
+        };
+        match ended.await {
+            Ok(0) => {}
+            Ok(count) => out.push(format!(
+                "ended {count} backends of earlier runs on {}",
+                address.describe()
+            )),
+            Err(error) => tracing::warn!(
                 instance = %address.describe(),
                 error = %error_text(&error),
-                "no look for left backends"
+                "no look for backends of earlier runs"
             ),
         }
     }
-    out.extend(restore::sweep(config).await);
     out
 }
 

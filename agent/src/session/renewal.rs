@@ -218,9 +218,7 @@ fn due(member: &Membership, entropy: &dyn Entropy) -> Timestamp {
         return begin;
     };
     let life = end.duration_since(begin).as_secs().max(0);
-    let percent = 50_i64.saturating_add(
-        i64::try_from(random::below(entropy, 18)).unwrap_or(0),
-    );
+    let percent = 50_i64.saturating_add(i64::try_from(random::below(entropy, 18)).unwrap_or(0));
     let span = SignedDuration::from_secs(life.saturating_mul(percent) / 100);
     begin.saturating_add(span).unwrap_or(end)
 }

@@ -292,7 +292,10 @@ impl Session {
     async fn renew(&self, channel: Channel) -> Result<(), End> {
         match self.renewal.renew(channel).await {
             Ok(generation) => {
-                tracing::info!(certificate.generation = generation, "the certificate was renewed");
+                tracing::info!(
+                    certificate.generation = generation,
+                    "the certificate was renewed"
+                );
                 Err(End::Renewed)
             }
             Err(error) => {

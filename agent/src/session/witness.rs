@@ -170,7 +170,10 @@ mod tests {
         let witness = open();
         assert_eq!(witness.epoch(), 3);
         for bad in [old, note(&key, 9, "c")] {
-            assert!(matches!(witness.show(&bad).unwrap(), Shown::Inconsistent(_)));
+            assert!(matches!(
+                witness.show(&bad).unwrap(),
+                Shown::Inconsistent(_)
+            ));
         }
         let forger = SigningKey::generate(&SeededEntropy::new(2)).unwrap();
         let forged = note(&forger, 99, "z");

@@ -1,0 +1,98 @@
+//! Renewal, and what a crash or a lost answer leaves.
+
+use crate::world::World;
+use provado_proto::agent::v1::session_request::Message as Up;
+use provado_proto::agent::v1::session_response::Message as Down;
+use provado_proto::agent::v1::{Hello, RenewNow};
+
+fn last_hello(world: &World) -> Hello {
+    let part = world.controller.part();
+    let hellos = part.ups.iter().rev();
+    let mut hellos = hellos.filter_map(|up| match up {
+        Up::Hello(hello) => Some(hello.clone()),
+        _ => None,
+    });
+    hellos.next().unwrap()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_at_once_and_after_a_restart() {
+    let mut world = World::connected().await;
+    assert_eq!(last_hello(&world).generation, 1);
+    let process = last_hello(&world).process_id;
+    world.controller.say(Down::RenewNow(RenewNow {})).await;
+    world
+        .controller
+        .until("the agent is back", |part| part.streams == 2)
+        .await;
+    assert_eq!(last_hello(&world).generation, 2);
+    assert_eq!(last_hello(&world).process_id, process);
+    world.kill();
+    world.start().await;
+    assert_eq!(last_hello(&world).generation, 2);
+    assert_ne!(last_hello(&world).process_id, process);
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_was_lost_is_repeated_as_it_was_also_after_a_restart() {
+    let mut world = World::connected().await;
+    world.controller.part().lose_answers = 1;
+    world.controller.say(Down::RenewNow(RenewNow {})).await;
+    world
+        .controller
+        .until("the renewal is asked for", |part| part.renewals.len() == 1)
+        .await;
+    world.kill();
+    world.start().await;
+    assert_eq!(last_hello(&world).generation, 1);
+    world.controller.say(Down::RenewNow(RenewNow {})).await;
+    world
+        .controller
+        .until("it is repeated", |part| part.renewals.len() == 2)
+        .await;
+    world
+        .controller
+        .until("the agent is back", |part| part.streams == 3)
+        .await;
+    let renewals = world.controller.part().renewals.clone();
+    assert_eq!(renewals[0], renewals[1]);
+    assert_eq!(last_hello(&world).generation, 2);
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_within_its_life_without_being_told() {
+    let mut world = World::new();
+    world.controller.part().certificate_seconds = 9;
+    world.join().await.unwrap();
+    world.start().await;
+    world.controller.part().certificate_seconds = 24 * 60 * 60;
+    world
+        .controller
+        .until("the agent renews by itself", |part| {
+            part.renewals.len() == 1 && part.streams >= 2
+        })
+        .await;
+    assert_eq!(last_hello(&world).generation, 2);
+}
+
+#[tokio::test]
+async fn an_ended_certificate_is_told_and_the_host_may_join_anew() {
+    let mut world = World::new();
+    world.controller.part().certificate_seconds = 1;
+    world.join().await.unwrap();
+    let ended = async {
+        loop {
+            if let Err(error) = world.try_start().await {
+                return error.to_string();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let error = tokio::time::timeout(crate::world::BOUND, ended)
+        .await
+        .unwrap();
+    assert!(error.contains("certificate ended"), "{error}");
+    world.controller.part().certificate_seconds = 24 * 60 * 60;
+    world.join().await.unwrap();
+    world.start().await;
+}

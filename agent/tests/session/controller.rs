@@ -1,0 +1,444 @@
+//! A controller whose part a test plays. It lives on a runtime of its own, so that it can vanish
+//! in the middle of a sentence as a killed process does.
+
+use crate::world::BOUND;
+use jiff::SignedDuration;
+use provado_identity::ca::ServerNames;
+use provado_identity::tls::{ClientCertAllow, ListenerTls, LiveCertificate, agent_listener};
+use provado_identity::{Address, Authority, AuthorityKind, JoinToken, PeerIdentity, SigningKey};
+use provado_model::id::AgentId;
+use provado_model::random::OsEntropy;
+use provado_model::time::SystemClock;
+use provado_proto::agent::v1::enrollment_service_server::{
+    EnrollmentService, EnrollmentServiceServer,
+};
+use provado_proto::agent::v1::report_service_server::{ReportService, ReportServiceServer};
+use provado_proto::agent::v1::session_request::Message as Up;
+use provado_proto::agent::v1::session_response::Message as Down;
+use provado_proto::agent::v1::session_service_server::{SessionService, SessionServiceServer};
+use provado_proto::agent::v1::{
+    AppendLogRequest, AppendLogResponse, EnrollRequest, EnrollResponse, RenewCertificateRequest,
+    RenewCertificateResponse, ReportAttemptRequest, ReportAttemptResponse, SessionRequest,
+    SessionResponse, SyncInventoryRequest, SyncInventoryResponse, Welcome,
+};
+use rustls::pki_types::CertificateSigningRequestDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Everything the agent has said, and what the script answers.
+#[derive(Debug)]
+pub struct Part {
+    pub enrolls: Vec<EnrollRequest>,
+    pub ups: Vec<Up>,
+    pub reports: Vec<ReportAttemptRequest>,
+    pub lines: Vec<AppendLogRequest>,
+    pub renewals: Vec<RenewCertificateRequest>,
+    pub inventories: usize,
+    pub streams: usize,
+    /// Generations by SHA-256 of the certificate that a stream came with is left to TLS; this is
+    /// the one last issued.
+    pub generation: i64,
+    pub welcome: Welcome,
+    /// Reasons with which reports are refused, one each, before they are taken.
+    pub report_refusals: Vec<(tonic::Code, &'static str)>,
+    /// Reports are never answered while this is set.
+    pub hold_reports: bool,
+    /// Answers to enrollments and renewals get lost on their way, so many times.
+    pub lose_answers: usize,
+    pub answer: ReportAttemptResponse,
+    pub certificate_seconds: i64,
+    down: Option<mpsc::Sender<Result<SessionResponse, Status>>>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    part: Mutex<Part>,
+    news: Notify,
+    agents: Authority,
+    signing: SigningKey,
+    agent_id: AgentId,
+}
+
+impl Stage {
+    fn part(&self) -> MutexGuard<'_, Part> {
+        self.part.lock().unwrap()
+    }
+
+    fn issue(&self, request_pem: &str) -> String {
+        let der = CertificateSigningRequestDer::from_pem_slice(request_pem.as_bytes()).unwrap();
+        let life = SignedDuration::from_secs(self.part().certificate_seconds);
+        let issued = self.agents.issue_agent(&der, self.agent_id, life).unwrap();
+        issued.pem
+    }
+
+    fn lose(&self) -> bool {
+        let mut part = self.part();
+        let is_lost = part.lose_answers > 0;
+        part.lose_answers = part.lose_answers.saturating_sub(1);
+        is_lost
+    }
+}
+
+#[derive(Debug)]
+struct AllowAll;
+
+impl ClientCertAllow for AllowAll {
+    fn allowed(&self, _identity: &PeerIdentity, _sha256: [u8; 32]) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+pub struct Controller {
+    stage: Arc<Stage>,
+    listener: ListenerTls,
+    address: SocketAddr,
+    life: Option<Runtime>,
+}
+
+impl Controller {
+    pub fn new() -> Self {
+        let (clock, entropy) = (SystemClock::shared(), OsEntropy::shared());
+        let domain = "test.example".parse().unwrap();
+        let agents = Authority::create(
+            AuthorityKind::Agents,
+            &domain,
+            clock.clone(),
+            entropy.clone(),
+        )
+        .unwrap();
+        let names = ServerNames::from_hosts(["127.0.0.1", "localhost"]);
+        let day = SignedDuration::from_hours(24);
+        let server = agents.issue_server(&names, day).unwrap();
+        let certificate =
+            LiveCertificate::new(server.chain.clone(), &server.key, clock.clone()).unwrap();
+        let listener = ListenerTls {
+            certificate,
+            client_roots: vec![agents.certificate().clone()],
+            trust_domain: domain,
+            allow: Arc::new(AllowAll),
+            clock: clock.clone(),
+        };
+        let welcome = Welcome {
+            epoch: 1,
+            heartbeat_interval: Some(prost_types::Duration {
+                seconds: 0,
+                nanos: 200_000_000,
+            }),
+            ..Welcome::default()
+        };
+        let part = Part {
+            enrolls: Vec::new(),
+            ups: Vec::new(),
+            reports: Vec::new(),
+            lines: Vec::new(),
+            renewals: Vec::new(),
+            inventories: 0,
+            streams: 0,
+            generation: 0,
+            welcome,
+            report_refusals: Vec::new(),
+            hold_reports: false,
+            lose_answers: 0,
+            answer: ReportAttemptResponse {
+                accepted: true,
+                ..ReportAttemptResponse::default()
+            },
+            certificate_seconds: 24 * 60 * 60,
+            down: None,
+        };
+        let stage = Arc::new(Stage {
+            part: Mutex::new(part),
+            news: Notify::new(),
+            agents,
+            signing: SigningKey::generate(&*entropy).unwrap(),
+            agent_id: AgentId::new(&*clock, &*entropy),
+        });
+        let mut controller = Self {
+            stage,
+            listener,
+            address: "127.0.0.1:0".parse().unwrap(),
+            life: None,
+        };
+        controller.appear();
+        controller
+    }
+
+    /// Begins to listen, at the same address as before.
+    pub fn appear(&mut self) {
+        let life = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let address = self.address;
+        let socket = std::thread::scope(|scope| {
+            let bind = scope.spawn(|| life.block_on(TcpListener::bind(address)).unwrap());
+            bind.join().unwrap()
+        });
+        self.address = socket.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(agent_listener(&self.listener).unwrap());
+        let stage = Arc::clone(&self.stage);
+        life.handle().spawn(serve(socket, acceptor, stage));
+        self.life = Some(life);
+    }
+
+    /// Is gone, with every connection, at once.
+    pub fn vanish(&mut self) {
+        self.part().down = None;
+        self.life.take().unwrap().shutdown_background();
+    }
+
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub fn signing(&self) -> &SigningKey {
+        &self.stage.signing
+    }
+
+    pub fn part(&self) -> MutexGuard<'_, Part> {
+        self.stage.part()
+    }
+
+    pub fn join_string(&self) -> String {
+        let address: Address = self.address().parse().unwrap();
+        let pin = self.stage.agents.pin().unwrap();
+        let token = JoinToken::new(address, pin, &*OsEntropy::shared());
+        token.expose().to_string()
+    }
+
+    /// Says something over the open stream.
+    pub async fn say(&self, message: Down) {
+        self.until("a stream is open", |part| part.down.is_some())
+            .await;
+        let down = self.part().down.clone().unwrap();
+        let response = SessionResponse {
+            sequence: 0,
+            message: Some(message),
+        };
+        down.send(Ok(response)).await.unwrap();
+    }
+
+    /// Ends the open stream with a refusal.
+    pub async fn refuse(&self, status: Status) {
+        let down = self.part().down.take().unwrap();
+        down.send(Err(status)).await.unwrap();
+    }
+
+    /// Waits until something is so.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Part) -> bool) {
+        let wait = async {
+            loop {
+                let news = self.stage.news.notified();
+                tokio::pin!(news);
+                news.as_mut().enable();
+                if is_so(&self.part()) {
+                    return;
+                }
+                news.await;
+            }
+        };
+        let waited = tokio::time::timeout(BOUND, wait).await;
+        assert!(
+            waited.is_ok(),
+            "not within {BOUND:?}: {what}; {:#?}",
+            self.part()
+        );
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        if let Some(life) = self.life.take() {
+            life.shutdown_background();
+        }
+    }
+}
+
+/// A refusal as the real controller makes it.
+pub fn refusal(code: tonic::Code, reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "provado", []);
+    Status::with_error_details(code, "refused by the script", details)
+}
+
+async fn serve(socket: TcpListener, acceptor: TlsAcceptor, stage: Arc<Stage>) {
+    let (opened, streams) = mpsc::channel(16);
+    let accept = async {
+        while let Ok((stream, _)) = socket.accept().await {
+            // One after the other is enough here.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                let _ = opened.send(Ok::<_, std::io::Error>(stream)).await;
+            }
+        }
+    };
+    let server = tonic::transport::Server::builder()
+        .add_service(EnrollmentServiceServer::new(Services(stage.clone())))
+        .add_service(SessionServiceServer::new(Services(stage.clone())))
+        .add_service(
+            ReportServiceServer::new(Services(stage)).max_decoding_message_size(16 * 1024 * 1024),
+        )
+        .serve_with_incoming(ReceiverStream::new(streams));
+    let (_, served) = tokio::join!(accept, server);
+    served.unwrap();
+}
+
+#[derive(Debug)]
+struct Services(Arc<Stage>);
+
+#[tonic::async_trait]
+impl EnrollmentService for Services {
+    async fn enroll(
+        &self,
+        request: Request<EnrollRequest>,
+    ) -> Result<Response<EnrollResponse>, Status> {
+        let request = request.into_inner();
+        let certificate_pem = self.0.issue(&request.certificate_request_pem);
+        let answer = EnrollResponse {
+            agent_id: self.0.agent_id.to_string(),
+            agent_name: request.agent_name.clone(),
+            certificate_pem,
+            authority_pem: self.0.agents.certificate_pem(),
+            generation: 1,
+            controller_public_key: self.0.signing.public_key().as_bytes().to_vec(),
+        };
+        {
+            let mut part = self.0.part();
+            part.generation = 1;
+            part.enrolls.push(request);
+        }
+        self.0.news.notify_waiters();
+        if self.0.lose() {
+            return Err(Status::unavailable("lost on its way"));
+        }
+        Ok(Response::new(answer))
+    }
+}
+
+#[tonic::async_trait]
+impl SessionService for Services {
+    type SessionStream = ReceiverStream<Result<SessionResponse, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let mut inbound = request.into_inner();
+        let (down, up) = mpsc::channel(16);
+        let Some(Ok(first)) = inbound.next().await else {
+            return Err(Status::invalid_argument("no hello"));
+        };
+        let welcome = self.0.part().welcome.clone();
+        let welcome = SessionResponse {
+            sequence: 1,
+            message: Some(Down::Welcome(welcome)),
+        };
+        down.send(Ok(welcome)).await.unwrap();
+        {
+            let mut part = self.0.part();
+            part.streams += 1;
+            part.ups.extend(first.message);
+            part.down = Some(down.clone());
+        }
+        self.0.news.notify_waiters();
+        let stage = Arc::clone(&self.0);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with its stream or its runtime"
+        )]
+        tokio::spawn(async move {
+            while let Some(Ok(request)) = inbound.next().await {
+                if matches!(request.message, Some(Up::Heartbeat(_))) {
+                    let ack = SessionResponse {
+                        sequence: 0,
+                        message: Some(Down::HeartbeatAck(Default::default())),
+                    };
+                    let _ = down.send(Ok(ack)).await;
+                }
+                stage.part().ups.extend(request.message);
+                stage.news.notify_waiters();
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(up)))
+    }
+
+    async fn sync_inventory(
+        &self,
+        _request: Request<SyncInventoryRequest>,
+    ) -> Result<Response<SyncInventoryResponse>, Status> {
+        self.0.part().inventories += 1;
+        self.0.news.notify_waiters();
+        Ok(Response::new(SyncInventoryResponse::default()))
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        let request = request.into_inner();
+        let certificate_pem = self.0.issue(&request.certificate_request_pem);
+        let generation = request.generation + 1;
+        {
+            let mut part = self.0.part();
+            part.generation = generation;
+            part.renewals.push(request);
+        }
+        self.0.news.notify_waiters();
+        if self.0.lose() {
+            return Err(Status::unavailable("lost on its way"));
+        }
+        Ok(Response::new(RenewCertificateResponse {
+            certificate_pem,
+            authority_pem: self.0.agents.certificate_pem(),
+            generation,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl ReportService for Services {
+    async fn report_attempt(
+        &self,
+        request: Request<ReportAttemptRequest>,
+    ) -> Result<Response<ReportAttemptResponse>, Status> {
+        let (refused, hold, answer) = {
+            let mut part = self.0.part();
+            part.reports.push(request.into_inner());
+            let refused =
+                (!part.report_refusals.is_empty()).then(|| part.report_refusals.remove(0));
+            (refused, part.hold_reports, part.answer.clone())
+        };
+        self.0.news.notify_waiters();
+        if hold {
+            std::future::pending::<()>().await;
+        }
+        match refused {
+            Some((code, reason)) => Err(refusal(code, reason)),
+            None => Ok(Response::new(answer)),
+        }
+    }
+
+    async fn append_log(
+        &self,
+        request: Request<AppendLogRequest>,
+    ) -> Result<Response<AppendLogResponse>, Status> {
+        let request = request.into_inner();
+        let sequence = request.lines.last().map_or(0, |line| line.sequence);
+        self.0.part().lines.push(request);
+        self.0.news.notify_waiters();
+        Ok(Response::new(AppendLogResponse { sequence }))
+    }
+}
+
+/// Nothing in a test waits longer than this for nothing to happen.
+pub const MOMENT: Duration = Duration::from_millis(700);

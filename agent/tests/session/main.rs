@@ -1,0 +1,9 @@
+//! The agent against a controller that plays its part from a script: the real stubs over real
+//! mTLS, with keys, journal and outbox on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod attempts;
+mod certificates;
+mod controller;
+mod joining;
+mod world;
