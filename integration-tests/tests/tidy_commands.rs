@@ -21,6 +21,9 @@ const PLACES: &[&str] = &[
     "deploy",
 ];
 
+/// Texts that start like a command line and are none: names in the repository's format.
+const NO_COMMANDS: &[&str] = &["provado repository format 1:"];
+
 /// Flags that every program takes without listing them.
 const FLAGS_EVERYWHERE: &[&str] = &["--help", "--version"];
 
@@ -69,10 +72,30 @@ impl Helps {
 
 /// What is wrong with a command line, if anything.
 fn judge(line: &str, helps: &mut Helps) -> Result<(), String> {
+    // What a pipe or a redirection leads to is not ours.
+    let line = line
+        .split([';', '>'])
+        .next()
+        .unwrap()
+        .split(" | ")
+        .next()
+        .unwrap();
     let mut tokens = line.split_whitespace().map(str::to_owned).peekable();
     let mut words: Vec<String> = tokens.next().into_iter().collect();
     while let Some(token) = tokens.peek() {
-        let commands = commands(helps.of(&words));
+        let help = helps.of(&words).to_owned();
+        if words.len() == 1 && token.starts_with('-') {
+            // A flag before the command, such as `-o json`.
+            let with_value = help
+                .lines()
+                .any(|it| it.contains(token) && it.contains('<'));
+            tokens.next();
+            if with_value {
+                tokens.next();
+            }
+            continue;
+        }
+        let commands = commands(&help);
         if commands.is_empty() || token.starts_with('-') || !is_word(token) {
             break;
         }
@@ -144,7 +167,8 @@ fn command_lines(text: &str) -> Vec<(usize, String)> {
         };
         for span in spans {
             let first = span.split_whitespace().next().unwrap_or_default();
-            if PROGRAMS.contains(&first) && span.trim() != first {
+            let is_ours = PROGRAMS.contains(&first) && span.trim() != first;
+            if is_ours && !NO_COMMANDS.iter().any(|start| span.starts_with(start)) {
                 found.push((index + 1, span.to_owned()));
             }
         }
@@ -188,6 +212,15 @@ fn commands_in_documents_exist() {
 fn a_command_that_does_not_exist_would_be_seen() {
     let mut helps = Helps::default();
     let mut check = |line: &str| judge(line, &mut helps);
+    assert_eq!(
+        check("provado -o json run list --state failed | jq --arg i x"),
+        Ok(())
+    );
+    assert!(
+        check("provado -o json perform")
+            .unwrap_err()
+            .contains("no command `perform`")
+    );
     assert_eq!(check("provado backup run shop/orders --wait"), Ok(()));
     assert!(
         check("provado backup perform x")

@@ -44,7 +44,7 @@ const TESTS_MAY_KNOW: &[(&str, &str)] = &[("proto", "model")];
 
 /// Where the command may use the agent's and the controller's libraries: the two commands that run
 /// them in one process.
-const CLI_LINKS: &[&str] = &["cli/src/dev", "cli/src/recover"];
+const CLI_LINKS: &[&str] = &["cli/src/commands/dev", "cli/src/commands/recover"];
 
 const ACCOUNTS: &str = "docs/dependencies.md";
 
@@ -210,7 +210,7 @@ fn wrong_directions_versions_and_lints_are_found() {
             "cli/src/backup.rs",
             "// provado_agent::a\nuse provado_agent::b;",
         ),
-        ("cli/src/dev.rs", "use provado_agent::b;"),
+        ("cli/src/commands/dev.rs", "use provado_agent::b;"),
     ]);
     assert_found(
         &check(&tree),

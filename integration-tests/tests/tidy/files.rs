@@ -39,6 +39,11 @@ const PLACES: &[(&str, &str)] = &[
         "keeps the names of databases that are being made",
     ),
     ("agent/src/jobs/restore/prepare", "asks for free space"),
+    ("agent/src/jobs/drill", "asks for free space"),
+    (
+        "agent/src/jobs/sweep",
+        "finds what drills of a killed agent left",
+    ),
     ("agent/src/jobs/work", "makes a job's own folder"),
     (
         "agent/src/postgres/",
