@@ -7,7 +7,7 @@ mod sweep;
 pub use inventory::Inventory;
 
 use crate::config::Config;
-use crate::executor::{Executor, Jobs, LogBook, Means, ProgressBoard, RealJobs};
+use crate::executor::{Executor, Jobs, Means, RealJobs};
 use crate::inbox::Inbox;
 use crate::journal::{Journal, JournalError};
 use crate::link::{Connection, Link, LinkError};
@@ -20,8 +20,8 @@ use crate::session::{Renewal, Session, Witness};
 use inventory::InventoryTask;
 use provado_identity::tls::{LiveCertificate, TlsError};
 use provado_identity::token::TokenError;
-use provado_identity::{Address, pem};
-use provado_model::id::AgentId;
+use provado_identity::{Address, AgentKeys, pem};
+use provado_model::id::{AgentId, uuid_v7};
 use provado_model::random::Entropy;
 use provado_model::time::Clock;
 use provado_repository::Cancel;
@@ -110,68 +110,30 @@ impl Agent {
         entropy: Arc<dyn Entropy>,
         jobs: Arc<dyn Jobs>,
     ) -> Result<Running, StartError> {
-        let config = Arc::new(config);
         let home = Arc::new(Home::open(&config.data_dir)?);
         let member = home.membership()?.ok_or(StartError::NotJoined)?;
-        let keys = Arc::new(home.keys(&*clock, &*entropy)?);
-        let link = Arc::new(link(&config, &member, &keys, &clock)?);
-        let inbox = Inbox::open(Journal::open(home.inbox())?, home.state().clone())?;
-        let inventory = Inventory::new();
-        let means = Means {
-            config: Arc::clone(&config),
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            agent: member.agent_id,
-            signer: Arc::new(KeySigner::new(Arc::clone(&keys))),
-            unsealer: membership::unsealer(&keys)?,
-            jobs,
-            after: inventory.clone(),
-            inbox: Arc::new(inbox),
-            outbox: Arc::new(Outbox::open(Journal::open(home.outbox())?)?),
-            progress: Arc::new(ProgressBoard::default()),
-            logs: Arc::new(LogBook::default()),
+        let base = Base {
+            keys: Arc::new(home.keys(&*clock, &*entropy)?),
+            config: Arc::new(config),
+            home,
+            member,
+            clock,
+            entropy,
         };
-        let controller_key = member.controller_key()?;
-        let witness = Arc::new(Witness::open(home.state().clone(), controller_key)?);
+        let link = Arc::new(base.link()?);
+        let inventory = Inventory::new();
+        let means = base.means(jobs, inventory.clone())?;
         sweep::sweep(&means).await?;
         let executor = Executor::new(means.clone());
         let stopping = Arc::new(AtomicBool::new(false));
-        let renewal = Arc::new(Renewal::new(
-            home,
-            keys,
-            Arc::clone(&link),
-            member.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        ));
-        let session = Session {
-            link: Arc::clone(&link),
-            inbox: Arc::clone(&means.inbox),
-            outbox: Arc::clone(&means.outbox),
-            executor: Arc::clone(&executor),
-            progress: Arc::clone(&means.progress),
-            witness,
-            renewal,
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            process_id: provado_model::id::uuid_v7(&*clock, &*entropy).to_string(),
-            stopping: Arc::clone(&stopping),
-        };
-        let reporter = Reporter {
-            link: Arc::clone(&link),
-            outbox: Arc::clone(&means.outbox),
-            inbox: Arc::clone(&means.inbox),
-            logs: Arc::clone(&means.logs),
-            clock,
-            entropy: Arc::clone(&entropy),
-            controller_key,
-        };
+        let session = base.session(&means, &link, &executor, &stopping)?;
+        let reporter = base.reporter(&means, &link)?;
         let looks = InventoryTask {
             inventory,
             link: Arc::clone(&link),
-            sets: tool_sets(&config).await,
-            config,
-            entropy,
+            sets: tool_sets(&base.config).await,
+            config: base.config,
+            entropy: base.entropy,
         };
         let stop = Cancel::new();
         let mut tasks = JoinSet::new();
@@ -179,8 +141,8 @@ impl Agent {
         tasks.spawn(reporter.run(stop.clone()));
         tasks.spawn(looks.run(stop.clone()));
         Ok(Running {
-            agent_id: member.agent_id,
-            agent_name: member.agent_name,
+            agent_id: base.member.agent_id,
+            agent_name: base.member.agent_name,
             executor,
             outbox: means.outbox,
             link,
@@ -191,24 +153,98 @@ impl Agent {
     }
 }
 
-fn link(
-    config: &Config,
-    member: &Membership,
-    keys: &Arc<provado_identity::AgentKeys>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Link, StartError> {
-    if let Some(end) = member.certificate_end().filter(|end| *end <= clock.now()) {
-        return Err(StartError::Expired { end });
+/// What everything else is made from.
+struct Base {
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    home: Arc<Home>,
+    member: Membership,
+    keys: Arc<AgentKeys>,
+}
+
+impl Base {
+    fn link(&self) -> Result<Link, StartError> {
+        let member = &self.member;
+        let end = member.certificate_end();
+        if let Some(end) = end.filter(|end| *end <= self.clock.now()) {
+            return Err(StartError::Expired { end });
+        }
+        let configured = self.config.controller.as_deref();
+        let address: Address = configured.unwrap_or(&member.controller).parse()?;
+        let chain = pem::certificates(&member.certificate_pem)?;
+        let clock = || Arc::clone(&self.clock);
+        let certificate = LiveCertificate::new(chain, &self.keys.tls, clock())?;
+        Ok(Link::new(
+            address,
+            certificate,
+            &member.authority_pem,
+            clock(),
+        )?)
     }
-    let address: Address = config
-        .controller
-        .as_deref()
-        .unwrap_or(&member.controller)
-        .parse()?;
-    let chain = pem::certificates(&member.certificate_pem)?;
-    let certificate = LiveCertificate::new(chain, &keys.tls, Arc::clone(clock))?;
-    let roots = &member.authority_pem;
-    Ok(Link::new(address, certificate, roots, Arc::clone(clock))?)
+
+    fn means(&self, jobs: Arc<dyn Jobs>, after: Arc<Inventory>) -> Result<Means, StartError> {
+        let home = &self.home;
+        let inbox = Inbox::open(Journal::open(home.inbox())?, home.state().clone())?;
+        Ok(Means {
+            config: Arc::clone(&self.config),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            agent: self.member.agent_id,
+            signer: Arc::new(KeySigner::new(Arc::clone(&self.keys))),
+            unsealer: membership::unsealer(&self.keys)?,
+            jobs,
+            after,
+            inbox: Arc::new(inbox),
+            outbox: Arc::new(Outbox::open(Journal::open(home.outbox())?)?),
+            progress: Arc::default(),
+            logs: Arc::default(),
+        })
+    }
+
+    fn session(
+        &self,
+        means: &Means,
+        link: &Arc<Link>,
+        executor: &Arc<Executor>,
+        stopping: &Arc<AtomicBool>,
+    ) -> Result<Session, StartError> {
+        let controller = self.member.controller_key()?;
+        let witness = Witness::open(self.home.state().clone(), controller)?;
+        let renewal = Renewal::new(
+            Arc::clone(&self.home),
+            Arc::clone(&self.keys),
+            Arc::clone(link),
+            self.member.clone(),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+        );
+        Ok(Session {
+            link: Arc::clone(link),
+            inbox: Arc::clone(&means.inbox),
+            outbox: Arc::clone(&means.outbox),
+            executor: Arc::clone(executor),
+            progress: Arc::clone(&means.progress),
+            witness: Arc::new(witness),
+            renewal: Arc::new(renewal),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            process_id: uuid_v7(&*self.clock, &*self.entropy).to_string(),
+            stopping: Arc::clone(stopping),
+        })
+    }
+
+    fn reporter(&self, means: &Means, link: &Arc<Link>) -> Result<Reporter, StartError> {
+        Ok(Reporter {
+            link: Arc::clone(link),
+            outbox: Arc::clone(&means.outbox),
+            inbox: Arc::clone(&means.inbox),
+            logs: Arc::clone(&means.logs),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            controller_key: self.member.controller_key()?,
+        })
+    }
 }
 
 /// The client tools of the host; none where they cannot be found, which every instance then says.

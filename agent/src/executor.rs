@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 pub const ATTEMPTS_IN_HAND_MAX: usize = 256;
 
 /// How long a job that was told to end may take to clean up before it is dropped.
-const CLEAN_UP: Duration = Duration::from_secs(60);
+const CLEAN_UP: Duration = Duration::from_mins(1);
 
 /// Carries out jobs. A seam: tests put scripts in the place of real work.
 #[async_trait]
@@ -188,7 +188,7 @@ impl Executor {
     /// of its run, which are told to end.
     pub fn start(&self, order: Order) {
         let name = order.name;
-        let older = self.supersede_older(name.run, name.fence);
+        let earlier = self.supersede_older(name.run, name.fence);
         let (alive, ended) = watch::channel(());
         let live = Live {
             name,
@@ -202,7 +202,7 @@ impl Executor {
             means: self.means.clone(),
             permits: Arc::clone(&self.permits),
             live,
-            older,
+            older: earlier,
             patience: self.patience,
             alive,
             registry: Arc::clone(&self.live),

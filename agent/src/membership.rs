@@ -3,10 +3,13 @@
 //! | path | holds |
 //! |---|---|
 //! | `keys/` | the private keys, made here and never sent |
-//! | `state/membership.json` | id, name, controller, certificate and its generation: one record, so that a certificate and its number change together or not at all |
+//! | `state/membership.json` | id, name, controller, certificate and its generation |
 //! | `state/join.json` | a request to join that may have been answered already |
 //! | `state/renewal.json` | the same for the next certificate |
 //! | `lock` | held while an agent runs or joins |
+//!
+//! The membership is one record, so that a certificate and its number change together or not at
+//! all.
 //!
 //! Nothing here talks to anybody.
 

@@ -325,7 +325,11 @@ fn controller_word(answer: &ReportAttemptResponse) -> Option<ControllerWord> {
 
 fn tell_answer(name: AttemptName, answer: &ReportAttemptResponse) {
     if answer.accepted {
-        tracing::info!(run.id = %name.run, attempt.id = %name.attempt, "the outcome was acknowledged");
+        tracing::info!(
+            run.id = %name.run,
+            attempt.id = %name.attempt,
+            "the outcome was acknowledged"
+        );
     } else {
         tracing::warn!(
             run.id = %name.run,

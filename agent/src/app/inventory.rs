@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 /// How long the end of an inspection waits until the controller knows what was found.
 const TELL: Duration = Duration::from_secs(15);
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
-const AGAIN_MOST: Duration = Duration::from_secs(60);
+const AGAIN_MOST: Duration = Duration::from_mins(1);
 
 /// Tells the controller, and those who wait for it to know.
 #[derive(Debug)]

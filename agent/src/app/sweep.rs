@@ -17,9 +17,13 @@ const SWEEP: Duration = Duration::from_secs(40);
 pub(super) async fn sweep(means: &Means) -> Result<(), JournalError> {
     let interrupted: Vec<Accepted> = settle_acknowledged(means)?;
     let runs: Vec<_> = interrupted.iter().map(|record| record.name.run).collect();
-    match tokio::time::timeout(SWEEP, jobs::sweep(&means.config, &runs)).await {
-        Ok(done) => done.iter().for_each(|what| tracing::info!("{what}")),
-        Err(_) => tracing::warn!("not every server answered while leftovers were looked for"),
+    let swept = jobs::sweep(&means.config, &runs);
+    if let Ok(done) = tokio::time::timeout(SWEEP, swept).await {
+        for what in done {
+            tracing::info!("{what}");
+        }
+    } else {
+        tracing::warn!("not every server answered while leftovers were looked for");
     }
     for record in interrupted {
         report(means, &record)?;

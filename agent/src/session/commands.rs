@@ -18,17 +18,17 @@ use std::time::Duration;
 /// How long to stay away when the controller stops and does not say.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long to stay away at most.
-const DRAIN_MAX: Duration = Duration::from_secs(60);
+const DRAIN_MAX: Duration = Duration::from_mins(1);
 
 impl Session {
     /// Takes one message of the controller.
     pub(super) async fn take(&self, message: Down, outbound: &mut Outbound) -> Result<(), End> {
         match message {
             Down::StartAttempt(start) => Box::pin(self.start(start, outbound)).await,
-            Down::CancelAttempt(cancel) => self.cancel(cancel),
+            Down::CancelAttempt(cancel) => self.cancel(&cancel),
             Down::HeartbeatAck(ack) => {
                 self.look_at(&ack.checkpoint);
-                self.supersede(ack.superseded_attempts);
+                self.supersede(&ack.superseded_attempts);
                 Ok(())
             }
             Down::Drain(Drain { reconnect_delay }) => {
@@ -122,7 +122,7 @@ impl Session {
         }
     }
 
-    fn cancel(&self, cancel: CancelAttempt) -> Result<(), End> {
+    fn cancel(&self, cancel: &CancelAttempt) -> Result<(), End> {
         let Some(name) = cancel.attempt.as_ref().and_then(wire::attempt_name) else {
             return Ok(());
         };
@@ -147,7 +147,7 @@ impl Session {
 
     /// Stops attempts that are no longer this agent's. One that has ended is settled by its
     /// report, whose answer says so too.
-    pub(super) fn supersede(&self, attempts: Vec<AttemptRef>) {
+    pub(super) fn supersede(&self, attempts: &[AttemptRef]) {
         for name in attempts.iter().filter_map(wire::attempt_name) {
             if self.executor.end(name.attempt, EndCause::Superseded) {
                 tracing::warn!(

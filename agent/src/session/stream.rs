@@ -25,7 +25,7 @@ const PROTOCOL_VERSION: i32 = 1;
 const OUTBOUND_MAX: usize = 64;
 /// How long the controller may take to let the agent in: it may have to find out first whether
 /// an older process of this agent still lives.
-const WELCOME: Duration = Duration::from_secs(60);
+const WELCOME: Duration = Duration::from_mins(1);
 /// How long a message may wait for its place in the stream.
 const SEND: Duration = Duration::from_secs(20);
 /// The shortest time between two messages of progress.
@@ -89,7 +89,7 @@ impl Session {
         let (mut outbound, mut inbound, welcome) = self.enter(channel.clone()).await?;
         backoff.reset();
         let mut periods = self.periods(&welcome);
-        self.welcomed(welcome)?;
+        self.welcomed(&welcome)?;
         self.link.publish(channel.clone());
         loop {
             match self.step(&mut inbound, &periods).await {
@@ -161,7 +161,7 @@ impl Session {
         let heartbeat = wire::span(welcome.heartbeat_interval).unwrap_or(default);
         let now = self.clock.monotonic();
         let mut periods = Periods {
-            heartbeat: heartbeat.clamp(Duration::from_millis(50), Duration::from_secs(60)),
+            heartbeat: heartbeat.clamp(Duration::from_millis(50), Duration::from_mins(1)),
             next_heartbeat: now,
             heard: now,
             next_progress: now,
@@ -179,7 +179,7 @@ impl Session {
         periods.next_heartbeat = now.plus(period.saturating_sub(early));
     }
 
-    fn welcomed(&self, welcome: Welcome) -> Result<(), End> {
+    fn welcomed(&self, welcome: &Welcome) -> Result<(), End> {
         tracing::info!(
             agent.id = welcome.agent_id,
             controller.id = welcome.controller_id,
@@ -195,7 +195,7 @@ impl Session {
             );
         }
         self.look_at(&welcome.checkpoint);
-        self.supersede(welcome.superseded_attempts);
+        self.supersede(&welcome.superseded_attempts);
         Ok(())
     }
 

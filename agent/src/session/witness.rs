@@ -176,8 +176,8 @@ mod tests {
             ));
         }
         let forger = SigningKey::generate(&SeededEntropy::new(2)).unwrap();
-        let forged = note(&forger, 99, "z");
-        for bad in [forged.as_str(), "x", ""] {
+        let false_one = note(&forger, 99, "z");
+        for bad in [false_one.as_str(), "x", ""] {
             assert!(matches!(witness.show(bad).unwrap(), Shown::Foreign(_)));
         }
         assert_eq!(witness.checkpoint(), new);

@@ -17,9 +17,9 @@ use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
 use provado_proto::agent::v1::session_service_server::{SessionService, SessionServiceServer};
 use provado_proto::agent::v1::{
-    AppendLogRequest, AppendLogResponse, EnrollRequest, EnrollResponse, RenewCertificateRequest,
-    RenewCertificateResponse, ReportAttemptRequest, ReportAttemptResponse, SessionRequest,
-    SessionResponse, SyncInventoryRequest, SyncInventoryResponse, Welcome,
+    AppendLogRequest, AppendLogResponse, EnrollRequest, EnrollResponse, HeartbeatAck,
+    RenewCertificateRequest, RenewCertificateResponse, ReportAttemptRequest, ReportAttemptResponse,
+    SessionRequest, SessionResponse, SyncInventoryRequest, SyncInventoryResponse, Welcome,
 };
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -289,8 +289,8 @@ async fn serve(socket: TcpListener, acceptor: TlsAcceptor, stage: Arc<Stage>) {
             ReportServiceServer::new(Services(stage)).max_decoding_message_size(16 * 1024 * 1024),
         )
         .serve_with_incoming(ReceiverStream::new(streams));
-    let (_, served) = tokio::join!(accept, server);
-    served.unwrap();
+    let ((), result) = tokio::join!(accept, server);
+    result.unwrap();
 }
 
 #[derive(Debug)]
@@ -361,7 +361,7 @@ impl SessionService for Services {
                 if matches!(request.message, Some(Up::Heartbeat(_))) {
                     let ack = SessionResponse {
                         sequence: 0,
-                        message: Some(Down::HeartbeatAck(Default::default())),
+                        message: Some(Down::HeartbeatAck(HeartbeatAck::default())),
                     };
                     let _ = down.send(Ok(ack)).await;
                 }
