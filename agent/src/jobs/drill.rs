@@ -63,6 +63,7 @@ pub(super) async fn run(job: DrillJob, context: &JobContext) -> Result<Outcome, 
     let mut remarks = findings.remarks;
     remarks.extend(findings.compared.skipped.iter().cloned());
     remarks.extend(proof::standing_remarks(&backup));
+    let is_equal = findings.differences.is_empty();
     let facts = ProofFacts {
         job: &job,
         backup: &backup,
@@ -70,9 +71,9 @@ pub(super) async fn run(job: DrillJob, context: &JobContext) -> Result<Outcome, 
         remarks: &remarks,
         recovery_millis: findings.recovery_millis,
         server_version: version.to_string(),
+        is_equal,
     };
     let document = proof::document(&facts, &work)?;
-    let is_equal = findings.differences.is_empty();
     let signature = if is_equal {
         let signed = work.signer().sign(document.as_bytes());
         let signed =
@@ -193,6 +194,7 @@ async fn on_stage(
         options: vec!["--no-tablespaces"],
         spool: work.spool()?.directory,
         attempt: context.name.attempt.to_string(),
+        cancel: context.cancel.clone(),
     };
     let loaded = work
         .blocking(NoWatch, move |hands| load(order, &hands))
@@ -202,7 +204,9 @@ async fn on_stage(
         Err(error) if error.reason == Reason::CheckFoundDamage => return Ok(unreadable(&error)),
         Err(error) => return Err(broken(error)),
     };
-    work.tool_ended(&loaded.ended, stage.tools.version);
+    for ended in &loaded.ended {
+        work.tool_ended(ended, stage.tools.version);
+    }
     work.step("restore", start);
     let span = context.clock.monotonic().since(start);
     let recovery_millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX).max(1);

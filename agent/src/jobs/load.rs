@@ -1,27 +1,31 @@
-//! Brings a backup into an existing empty database: a directory archive whose data files are
-//! named pipes, read by stock `pg_restore -j` (DESIGN, idea 2).
+//! Brings a backup into an existing empty database, in three steps: stock `pg_restore` makes what
+//! must be there before data, the agent itself sends the rows by COPY over parallel connections,
+//! and `pg_restore -j` makes indexes, constraints and the rest (decision 0012).
 //!
-//! Nothing of the data touches a disk on the way. When the stored data turns out damaged, or the
-//! attempt ends early, `pg_restore` is killed *before* its pipe is closed: a closed pipe looks to
-//! it like the end of the data, and half a table would be committed as a whole one.
+//! Nothing of the data touches a disk on the way. What a step could not do is a message with a
+//! class; only what leaves nothing to be said of the result is an error.
 
-mod pipes;
-mod serve;
+mod data;
+mod directory;
 pub(super) mod words;
 
 use super::source::OpenBackup;
 use super::work::Hands;
 use crate::postgres::ServerAddress;
 use crate::postgres::inspect::error_text;
-use crate::postgres::tools::{Ended, Invocation, ToolSet};
-use pipes::PipeDirectory;
-use provado_archive::{DirectoryLayout, FileKind, SelectedEntries};
+use crate::postgres::tools::{Ended, Exit, Invocation, ToolSet};
+use data::{Content, Served, Target, Task};
+use directory::ArchiveDirectory;
+use provado_archive::{DirectoryLayout, DumpId, Section, SelectedEntries, TocEntry};
 use provado_model::{Error, Reason};
-use serve::{Served, Server, Task};
+use provado_repository::Cancel;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use words::{Message, Words};
+
+/// Large objects that one transaction loads.
+const LARGE_OBJECTS_PER_TASK: usize = 500;
 
 /// What to load and where to.
 pub(super) struct LoadOrder {
@@ -33,119 +37,242 @@ pub(super) struct LoadOrder {
     pub(super) jobs_count: u32,
     /// Further options of `pg_restore`, each one of a fixed list.
     pub(super) options: Vec<&'static str>,
-    /// Below which the directory of pipes is made.
+    /// Below which the directory for `pg_restore` is made.
     pub(super) spool: PathBuf,
     /// Part of the directory's name.
     pub(super) attempt: String,
+    /// Ends the work early.
+    pub(super) cancel: Cancel,
 }
 
 /// What was loaded.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    pub(super) ended: Ended,
-    /// Messages of `pg_restore`, in order.
+    /// How each `pg_restore` ended.
+    pub(super) ended: Vec<Ended>,
+    /// Messages of all steps, in order.
     pub(super) messages: Vec<Message>,
     pub(super) served: Served,
 }
 
-/// Loads. Fails when nothing can be said of the result; errors that `pg_restore` went on after
-/// are in the messages. Blocks the thread.
-pub(super) fn load(order: LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
-    let lists = order.backup.large_object_lists();
-    let layout = DirectoryLayout::from_toc(&order.backup.toc, &lists)
-        .map_err(|error| Error::new(Reason::CheckFoundDamage, error.to_string()))?;
-    let wanted: BTreeSet<_> = order.selected.dump_ids.iter().copied().collect();
-    let directory = PipeDirectory::create(&order.spool, &order.attempt)?;
-    directory.file("toc.dat", &layout.toc_dat)?;
-    directory.file("list", order.selected.list_file().as_bytes())?;
-    let tasks = tasks(&order, &layout, &wanted, &directory)?;
+/// The selected entries by the step that restores them.
+#[derive(Debug, Default)]
+struct Steps {
+    before: Vec<DumpId>,
+    data: Vec<DumpId>,
+    after: Vec<DumpId>,
+}
 
+/// Loads. Fails when nothing can be said of the result; errors that a step went on after are in
+/// the messages. Blocks the thread, which must be inside a runtime.
+pub(super) fn load(order: LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
+    let layout = DirectoryLayout::from_toc(&order.backup.toc, &[])
+        .map_err(|error| Error::new(Reason::CheckFoundDamage, error.to_string()))?;
+    let steps = steps(&order);
+    let directory = ArchiveDirectory::create(&order.spool, &order.attempt)?;
+    directory.file("toc.dat", &layout.toc_dat)?;
+    let jobs = usize::try_from(order.jobs_count.max(1)).unwrap_or(1);
+    let mut loaded = Loaded {
+        ended: Vec::new(),
+        messages: Vec::new(),
+        served: Served::default(),
+    };
+    let list = directory.file("before.list", &list_text(&steps.before))?;
+    definitions(&order, hands, directory.path(), &list, 1, &mut loaded)?;
+    let tasks = tasks(&order, &steps)?;
+    let target = Target {
+        address: order.address.clone(),
+        database: order.database.clone(),
+        application_name: hands.application_name.clone(),
+    };
+    let reader = order.backup.reader.clone();
+    let (served, refused) = data::load(reader, target, tasks, jobs, hands, &order.cancel)?;
+    loaded.served = served;
+    loaded.messages.extend(refused);
+    let list = directory.file("after.list", &list_text(&steps.after))?;
+    definitions(&order, hands, directory.path(), &list, jobs, &mut loaded)?;
+    Ok(loaded)
+}
+
+/// Which step restores which entry. Comments and privileges go last: they may be on anything.
+fn steps(order: &LoadOrder) -> Steps {
+    let wanted: BTreeSet<DumpId> = order.selected.dump_ids.iter().copied().collect();
+    let mut steps = Steps::default();
+    for entry in order
+        .backup
+        .toc
+        .entries
+        .iter()
+        .filter(|e| wanted.contains(&e.dump_id))
+    {
+        let step = match entry.section {
+            Section::PreData => &mut steps.before,
+            // These make large objects, which must be there before their contents.
+            Section::Data if entry.desc.starts_with("BLOB") && !entry.is_large_objects() => {
+                &mut steps.before
+            }
+            Section::Data if is_content(entry) => &mut steps.data,
+            Section::Data | Section::PostData | Section::None => &mut steps.after,
+        };
+        step.push(entry.dump_id);
+    }
+    steps
+}
+
+/// Whether the entry's data is in the backup as an entry of its own.
+fn is_content(entry: &TocEntry) -> bool {
+    entry.had_dumper && (entry.is_table_data() || entry.is_large_objects())
+}
+
+fn list_text(dump_ids: &[DumpId]) -> Vec<u8> {
+    dump_ids
+        .iter()
+        .map(|id| format!("{id};\n"))
+        .collect::<String>()
+        .into_bytes()
+}
+
+fn tasks(order: &LoadOrder, steps: &Steps) -> Result<Vec<Task>, Error> {
+    let toc = &order.backup.toc;
+    let made: BTreeSet<DumpId> = steps.before.iter().copied().collect();
+    let mut out = Vec::new();
+    let data = order.backup.data_entries();
+    for id in &steps.data {
+        let Some(entry) = toc.entry(*id) else {
+            continue;
+        };
+        if entry.is_large_objects() {
+            continue;
+        }
+        let (index, stored) = data.get(id).ok_or_else(|| missing(entry))?;
+        let target = entry.copy_target().ok_or_else(|| {
+            Error::new(
+                Reason::CheckFoundDamage,
+                format!(
+                    "the rows of {} come with no COPY statement",
+                    entry.display_name()
+                ),
+            )
+        })?;
+        let columns = target
+            .columns
+            .as_ref()
+            .map(|c| format!(" ({c})"))
+            .unwrap_or_default();
+        let encoding = order.backup.encoding().replace('\'', "''");
+        // What this restore has made is empty; saying so in the transaction of its rows spares the
+        // server their WAL where wal_level is minimal. An extension's own table is left alone.
+        let is_made = entry
+            .dependencies
+            .iter()
+            .any(|id| made.contains(id) && toc.entry(*id).is_some_and(|made| made.desc == "TABLE"));
+        let before = is_made.then(|| format!("TRUNCATE TABLE ONLY {}", target.relation));
+        out.push(Task {
+            name: format!("table {}", entry.display_name()),
+            size_bytes: stored.tail.byte_count,
+            content: Content::Rows {
+                before,
+                copy: format!(
+                    "COPY {}{columns} FROM STDIN WITH (ENCODING '{encoding}')",
+                    target.relation
+                ),
+                entry: *index,
+                row_count: stored.tail.row_count,
+            },
+        });
+    }
+    if steps
+        .data
+        .iter()
+        .any(|id| toc.entry(*id).is_some_and(TocEntry::is_large_objects))
+    {
+        let objects: Vec<_> = order.backup.large_objects().into_iter().collect();
+        for (number, group) in objects.chunks(LARGE_OBJECTS_PER_TASK).enumerate() {
+            out.push(Task {
+                name: format!("large objects, group {}", number + 1),
+                size_bytes: group
+                    .iter()
+                    .map(|(_, (_, entry))| entry.tail.byte_count)
+                    .sum(),
+                content: Content::LargeObjects(
+                    group
+                        .iter()
+                        .map(|(oid, (index, _))| (*oid, *index))
+                        .collect(),
+                ),
+            });
+        }
+    }
+    Ok(out)
+}
+
+fn missing(entry: &TocEntry) -> Error {
+    Error::new(
+        Reason::CheckFoundDamage,
+        format!(
+            "the backup has no data for {} of its archive",
+            entry.display_name()
+        ),
+    )
+}
+
+/// Runs `pg_restore` over the entries of a list.
+fn definitions(
+    order: &LoadOrder,
+    hands: &Hands,
+    directory: &Path,
+    list: &Path,
+    jobs: usize,
+    loaded: &mut Loaded,
+) -> Result<(), Error> {
     let words = Arc::new(Mutex::new(Words::default()));
-    let invocation = invocation(&order, hands, &directory, Arc::clone(&words));
+    let invocation = invocation(order, hands, directory, list, jobs, Arc::clone(&words));
     let child = hands
         .spawn(invocation)
         .map_err(|error| Error::new(Reason::ToolFailed, error_text(&error)))?;
-    let killer = child.killer();
-    let jobs = usize::try_from(order.jobs_count.max(1)).unwrap_or(1);
-    let server = Server::start(order.backup.reader.clone(), tasks, jobs, killer, hands)?;
     let ended = child.wait();
-    let served = server.finish();
-    drop(directory);
-    let words = std::mem::take(&mut *words.lock().unwrap_or_else(PoisonError::into_inner));
-    let served = served?;
-    if ended.killed || !matches!(ended.exit, crate::postgres::tools::Exit::Code(0 | 1)) {
+    if ended.killed || !matches!(ended.exit, Exit::Code(0 | 1)) {
         return Err(Error::new(Reason::ToolFailed, ended.describe()));
     }
-    Ok(Loaded {
-        messages: words.finish(),
-        ended,
-        served,
-    })
-}
-
-/// Files for the small things, pipes for the data; only of what was selected.
-fn tasks(
-    order: &LoadOrder,
-    layout: &DirectoryLayout,
-    wanted: &BTreeSet<provado_archive::DumpId>,
-    directory: &PipeDirectory,
-) -> Result<Vec<Task>, Error> {
-    let data = order.backup.data_entries();
-    let large_objects = order.backup.large_objects();
-    let mut out = Vec::new();
-    let mut list_wanted = false;
-    for file in &layout.files {
-        let found = match &file.kind {
-            FileKind::Table { dump_id } if wanted.contains(dump_id) => data.get(dump_id),
-            FileKind::LargeObjectList { dump_id, contents } => {
-                // From archive version 1.15 down all lists share one file name; only one of
-                // them is ever there.
-                list_wanted = wanted.contains(dump_id);
-                if list_wanted {
-                    directory.file(&file.name, contents)?;
-                }
-                continue;
-            }
-            FileKind::LargeObject { oid } if list_wanted => large_objects.get(oid),
-            FileKind::Table { .. } | FileKind::LargeObject { .. } => continue,
-        };
-        let Some((index, entry)) = found else {
-            return Err(Error::new(
-                Reason::CheckFoundDamage,
-                format!("the backup has no data for {} of its archive", file.name),
-            ));
-        };
-        out.push(Task {
-            path: directory.pipe(&file.name)?,
-            entry: *index,
-            name: entry.head.entry_name.clone(),
-            row_count: entry.tail.row_count,
-            is_table: matches!(file.kind, FileKind::Table { .. }),
-        });
+    let words = std::mem::take(&mut *words.lock().unwrap_or_else(PoisonError::into_inner));
+    let messages = words.finish();
+    // It gave up before it had done its list: that says nothing of the backup.
+    if let Some(fatal) = messages
+        .iter()
+        .find(|message| message.class == words::Class::Fatal)
+    {
+        return Err(Error::new(
+            Reason::ToolFailed,
+            format!("pg_restore gave up: {}", fatal.text),
+        ));
     }
-    Ok(out)
+    loaded.messages.extend(messages);
+    loaded.ended.push(ended);
+    Ok(())
 }
 
 fn invocation(
     order: &LoadOrder,
     hands: &Hands,
-    directory: &PipeDirectory,
+    directory: &Path,
+    list: &Path,
+    jobs: usize,
     words: Arc<Mutex<Words>>,
 ) -> Invocation {
     let name = &hands.application_name;
     let environment = order.address.child_environment(&order.database, name, &[]);
     let mut invocation = Invocation::new(order.tools.program("pg_restore"))
         .argument("--format=directory")
-        .argument(format!("--jobs={}", order.jobs_count.max(1)))
+        .argument(format!("--jobs={jobs}"))
         .argument("--no-password")
         .argument(format!("--dbname={}", connection_string(&order.database)))
         .argument("--use-list")
-        .argument(directory.path().join("list"))
+        .argument(list)
         .environment(environment);
     for option in &order.options {
         invocation = invocation.argument(*option);
     }
-    invocation = invocation.argument(directory.path());
+    invocation = invocation.argument(directory);
     invocation.sink = Some(Box::new(move |line| {
         words
             .lock()

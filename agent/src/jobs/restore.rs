@@ -103,7 +103,9 @@ async fn into_new(
     let loaded = work
         .blocking(NoWatch, move |hands| load(order, &hands))
         .await?;
-    work.tool_ended(&loaded.ended, ready.tools.version);
+    for ended in &loaded.ended {
+        work.tool_ended(ended, ready.tools.version);
+    }
     work.step("restore", start);
 
     let start = context.clock.monotonic();
@@ -173,6 +175,7 @@ fn order(job: &RestoreJob, ready: &Ready, name: &str, work: &Work<'_>) -> Result
         options,
         spool: work.spool()?.directory,
         attempt: work.context.name.attempt.to_string(),
+        cancel: work.context.cancel.clone(),
     })
 }
 

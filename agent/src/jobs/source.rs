@@ -135,6 +135,15 @@ impl OpenBackup {
         self.source.server_version_number.unsigned_abs() / 10_000
     }
 
+    /// The encoding of the archive's text, as PostgreSQL names it.
+    pub(super) fn encoding(&self) -> String {
+        let settings = &self.reader.header().session_settings;
+        settings
+            .get("client_encoding")
+            .cloned()
+            .unwrap_or_else(|| "UTF8".to_owned())
+    }
+
     /// Data of archive entries by dump id, with the position of each.
     pub(super) fn data_entries(&self) -> BTreeMap<DumpId, (u64, &Entry)> {
         self.entries_of(|kind| matches!(kind, EntryKind::TableData | EntryKind::OtherData))

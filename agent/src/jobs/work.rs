@@ -97,6 +97,11 @@ impl Children {
         state.0.push(killer);
     }
 
+    /// Whether the attempt was ended; whoever works without a child looks here.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
     fn end(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.1 = true;

@@ -258,7 +258,10 @@ impl ServerAddress {
         set("PGTZ", "UTC".to_owned());
         set("PGSSLMODE", self.ssl_mode.as_str().to_owned());
         set("PGCONNECT_TIMEOUT", CONNECT_SECONDS_MAX.to_string());
-        let passfile = self.passfile.clone().unwrap_or_else(|| "/dev/null".into());
+        let passfile = self
+            .passfile
+            .clone()
+            .unwrap_or_else(|| "/nonexistent".into());
         set("PGPASSFILE", passfile.to_string_lossy().into_owned());
         if let Some(path) = &self.ssl_root_cert {
             set("PGSSLROOTCERT", path.to_string_lossy().into_owned());
@@ -323,7 +326,7 @@ mod tests {
         assert_eq!(get("PGDATABASE"), "host=evil port=1");
         assert_eq!(get("PGHOST"), "/run/pg");
         assert_eq!(get("PGPORT"), "5433");
-        assert_eq!(get("PGPASSFILE"), "/dev/null");
+        assert_eq!(get("PGPASSFILE"), "/nonexistent");
         assert_eq!(get("PGOPTIONS"), "-c datestyle=ISO,\\ DMY -c a=b\\\\c");
         assert!(!environment.iter().any(|(k, _)| k == "PGPASSWORD"));
     }

@@ -50,7 +50,8 @@ const DATABASES: &str = "\
 const COLLATION_NOW: &str = "\
     SELECT COALESCE(pg_catalog.pg_database_collation_actual_version($1::oid), '')";
 
-const EXTENSIONS: &str = "SELECT extname::text AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY extname";
+const EXTENSIONS: &str = "SELECT extname::text AS name, extversion AS version \
+                          FROM pg_catalog.pg_extension ORDER BY extname";
 
 /// The identity of a server: its system identifier (decimal text) and version number.
 pub async fn identity(connection: &mut PgConnection) -> Result<(String, u32), PgError> {

@@ -22,6 +22,8 @@ pub(super) struct ProofFacts<'a> {
     pub(super) remarks: &'a [String],
     pub(super) recovery_millis: i64,
     pub(super) server_version: String,
+    /// Whether nothing at all differs, definitions included.
+    pub(super) is_equal: bool,
 }
 
 #[derive(Serialize)]
@@ -87,11 +89,7 @@ pub(super) fn document(facts: &ProofFacts<'_>, work: &Work<'_>) -> Result<String
         digest.update(b"\n");
     }
     let listed = |items: &'_ [Item]| items.len() <= LISTED_MAX;
-    let level = if compared.differences().is_empty() {
-        "equal"
-    } else {
-        "different"
-    };
+    let level = if facts.is_equal { "equal" } else { "different" };
     let context = work.context;
     let document = Document {
         format: "provado-proof-v1",

@@ -4,6 +4,7 @@ use crate::jobs::place::query_failed;
 use crate::jobs::source::OpenBackup;
 use crate::jobs::work::{NoWatch, Work};
 use crate::postgres::ServerAddress;
+use crate::postgres::connection::PgError;
 use crate::postgres::database::{self, Properties};
 use crate::postgres::globals::{RoleRights, apply_setting, create_roles};
 use crate::postgres::inspect::error_text;
@@ -64,6 +65,7 @@ impl Stage {
     ) -> Result<Vec<String>, Error> {
         let query = |error| query_failed(&error);
         let mut connection = self.maintenance().await?;
+        extensions_are_there(&mut connection, backup).await?;
         let roles = &backup.inventory.roles;
         let made = create_roles(&mut connection, roles, RoleRights::AsRecorded)
             .await
@@ -155,6 +157,38 @@ impl Stage {
             self.address.host
         ));
     }
+}
+
+const EXTENSIONS: &str = "SELECT name::text FROM pg_catalog.pg_available_extensions";
+
+/// An extension whose package is not on this host says nothing about the backup.
+async fn extensions_are_there(
+    connection: &mut PgConnection,
+    backup: &OpenBackup,
+) -> Result<(), Error> {
+    let there: Vec<String> = sqlx::query_scalar(EXTENSIONS)
+        .fetch_all(connection)
+        .await
+        .map_err(|source| query_failed(&PgError::query("list the extensions", source)))?;
+    let wanted = backup
+        .inventory
+        .extensions
+        .iter()
+        .map(|e| &e.extension_name);
+    let missing: Vec<&str> = wanted
+        .filter(|name| !there.contains(name))
+        .map(String::as_str)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Reason::ExtensionsMissing,
+        format!(
+            "this host does not have the extensions {}; install their packages",
+            missing.join(", ")
+        ),
+    ))
 }
 
 fn start_error(error: &ThrowawayError) -> Error {

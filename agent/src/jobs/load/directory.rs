@@ -1,15 +1,14 @@
-//! The private directory that looks to `pg_restore` like an archive.
+//! The private directory that `pg_restore` reads: a table of contents and lists, no data.
 
 use provado_model::{Error, Reason};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// A directory (0700) with small files and named pipes (0600); dropping it removes it.
+/// A directory (0700) with small files (0600); dropping it removes it.
 #[derive(Debug)]
-pub(super) struct PipeDirectory {
+pub(super) struct ArchiveDirectory {
     path: PathBuf,
 }
 
@@ -18,7 +17,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |error| Error::new(Reason::DiskFull, format!("cannot make {path}")).caused_by(error)
 }
 
-impl PipeDirectory {
+impl ArchiveDirectory {
     pub(super) fn create(parent: &Path, name: &str) -> Result<Self, Error> {
         let path = parent.join(format!("load-{name}"));
         // What an earlier process left under this attempt's name holds no data.
@@ -34,8 +33,8 @@ impl PipeDirectory {
         &self.path
     }
 
-    /// Writes a small file.
-    pub(super) fn file(&self, name: &str, content: &[u8]) -> Result<(), Error> {
+    /// Writes a small file and returns its path.
+    pub(super) fn file(&self, name: &str, content: &[u8]) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
         OpenOptions::new()
             .write(true)
@@ -44,23 +43,15 @@ impl PipeDirectory {
             .mode(0o600)
             .open(&path)
             .and_then(|mut file| file.write_all(content))
-            .map_err(failed(&path))
-    }
-
-    /// Makes a named pipe and returns its path.
-    pub(super) fn pipe(&self, name: &str) -> Result<PathBuf, Error> {
-        let path = self.path.join(name);
-        let mode = Mode::RUSR | Mode::WUSR;
-        mknodat(CWD, &path, FileType::Fifo, mode, 0)
-            .map_err(|errno| failed(&path)(errno.into()))?;
+            .map_err(failed(&path))?;
         Ok(path)
     }
 }
 
-impl Drop for PipeDirectory {
+impl Drop for ArchiveDirectory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a directory of pipes is left");
+            tracing::warn!(path = %self.path.display(), %error, "a directory of an archive is left");
         }
     }
 }
