@@ -158,16 +158,6 @@ impl OpenBackup {
             .collect()
     }
 
-    /// The oids of each `BLOBS` entry, in the order they were dumped in.
-    pub(super) fn large_object_lists(&self) -> Vec<(DumpId, Vec<u32>)> {
-        let mut lists: BTreeMap<DumpId, Vec<u32>> = BTreeMap::new();
-        for (_, entry) in self.entries_of(|kind| kind == EntryKind::LargeObject) {
-            let list = lists.entry(entry.head.dump_id).or_default();
-            list.push(entry.head.oid);
-        }
-        lists.into_iter().collect()
-    }
-
     fn entries_of(
         &self,
         wanted: impl Fn(EntryKind) -> bool,

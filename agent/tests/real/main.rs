@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, unreachable_pub, dead_code)]
 
+mod damage;
 mod inventory;
+mod jobs;
+mod lies;
 mod rights;
 mod support;
 mod throwaway;

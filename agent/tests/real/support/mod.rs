@@ -1,5 +1,6 @@
 //! Real servers for tests: the throw-away instances of the product, one a test.
 
+pub mod agent;
 pub mod sample;
 
 use provado_agent::postgres::throwaway::{Throwaway, ThrowawayPlan};

@@ -75,7 +75,8 @@ INSERT INTO app.customers (name, mood, tags, data, raw, amount, price)
     FROM generate_series(1, 1000) AS i;
 INSERT INTO app.orders (customer, day, total)
     SELECT 1 + i % 1000, date '2025-01-01' + (i % 700), i / 3.0 FROM generate_series(1, 5000) AS i;
-INSERT INTO "weird ""schema"" = x"."--file=x; DROP" VALUES (1, E'a\\b', '\.', E'\n'), (2, NULL, '', '\N');
+INSERT INTO "weird ""schema"" = x"."--file=x; DROP"
+  VALUES (1, E'a\\b', '\.', E'\n'), (2, NULL, '', '\N');
 INSERT INTO "weird ""schema"" = x"."line
 break" VALUES (1), (2), (2);
 INSERT INTO public.no_columns SELECT FROM generate_series(1, 3);
