@@ -226,12 +226,14 @@ fn cursor(key: &str) -> Result<(Timestamp, BackupId), Error> {
 }
 
 async fn filter_of(tx: &mut Tx, wanted: &WireFilter) -> Result<BackupFilter, Error> {
-    let mut filter = BackupFilter::default();
-    filter.check_states = wanted
-        .check_states
-        .iter()
-        .filter_map(|value| wire::check_in(*value))
-        .collect();
+    let mut filter = BackupFilter {
+        check_states: wanted
+            .check_states
+            .iter()
+            .filter_map(|value| wire::check_in(*value))
+            .collect(),
+        ..BackupFilter::default()
+    };
     if filter.check_states.len() != wanted.check_states.len() {
         return Err(Violations::of(
             "filter.check_states",

@@ -93,6 +93,10 @@ pub struct BackupSpec {
 /// A restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a stored document of independent wishes, each named where it is set"
+)]
 pub struct RestoreSpec {
     /// What to bring back.
     pub selection: SelectionSpec,

@@ -48,7 +48,7 @@ pub(super) fn check(text: &str) -> Result<(), RecipientError> {
     }
     // 52 groups are 260 bits: the last 4 belong to no byte and must be zero.
     match groups.get(PAYLOAD_GROUPS - 1) {
-        Some(last) if last & 0x0f == 0 => Ok(()),
+        Some(last) if last.trailing_zeros() >= 4 => Ok(()),
         Some(_) | None => Err(RecipientError::Checksum),
     }
 }

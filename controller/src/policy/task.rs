@@ -38,7 +38,7 @@ impl Task for ReadyTask {
     }
 
     fn period(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
 
     async fn activate(&self) -> Result<Activity, Error> {

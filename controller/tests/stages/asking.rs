@@ -1,12 +1,14 @@
 //! RunService: what is asked for, and every way in which it is refused.
 
-use crate::world::{World, assert_reason, fields, run_id};
+use crate::refusals::{assert_reason, fields};
+use crate::world::{World, run_id};
 use provado_controller::fleet::model::AgentState;
 use provado_controller::fleet::store::agent::{agent_by_id, agent_set_state};
 use provado_controller::lifecycle::run::RunState;
 use provado_model::Reason;
 use provado_proto::common::v1::Selection;
 use provado_proto::operator::v1 as operator;
+use provado_proto::operator::v1::repository_service_server::RepositoryService;
 use provado_proto::operator::v1::run_service_server::RunService;
 
 #[tokio::test]
@@ -94,7 +96,6 @@ async fn a_backup_of_what_is_not_there_is_refused() {
     };
     ask(|_| {}, Reason::RepositoryMissing).await;
     let request = world.create_repository("local");
-    use operator::repository_service_server::RepositoryService;
     let made = world
         .repositories
         .create_repository(world.ask(request))

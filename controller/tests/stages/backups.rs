@@ -1,7 +1,8 @@
 //! BackupService: what is shown of the catalogue.
 
+use crate::refusals::{assert_reason, fields};
 use crate::reports;
-use crate::world::{World, assert_reason, fields, run_id};
+use crate::world::{World, run_id};
 use provado_model::Reason;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::backup_service_server::BackupService;

@@ -1,7 +1,8 @@
 //! Lists, watches and logs.
 
+use crate::refusals::{assert_reason, fields};
 use crate::reports;
-use crate::world::{World, assert_reason, fields};
+use crate::world::World;
 use futures_util::StreamExt;
 use provado_model::Reason;
 use provado_model::id::RunId;

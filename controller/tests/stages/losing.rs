@@ -1,7 +1,8 @@
 //! Attempts that are lost, refused, canceled, overdue.
 
+use crate::refusals::{assert_reason, reason};
 use crate::reports;
-use crate::world::{World, assert_reason, reason};
+use crate::world::World;
 use jiff::SignedDuration;
 use provado_controller::lifecycle::Failure;
 use provado_controller::lifecycle::attempt::{Attempt, AttemptEvent, AttemptState, attempt_apply};

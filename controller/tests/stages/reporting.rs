@@ -1,7 +1,8 @@
 //! ReportService: what ends a run well, what does not, and what changes nothing.
 
+use crate::refusals::assert_reason;
 use crate::reports;
-use crate::world::{World, agent_caller, assert_reason, with_caller};
+use crate::world::{World, agent_caller, with_caller};
 use provado_controller::lifecycle::attempt::AttemptState;
 use provado_controller::lifecycle::run::RunState;
 use provado_model::id::AgentId;
@@ -9,7 +10,11 @@ use provado_model::{Reason, statement, time};
 use provado_proto::agent::v1 as agent;
 use provado_proto::agent::v1::outcome::Detail;
 use provado_proto::agent::v1::report_service_server::ReportService;
+use provado_proto::operator::v1::backup_service_server::BackupService;
 use uuid::Uuid;
+
+/// One way in which a report could be about something else.
+type Change = fn(&mut agent::ReportAttemptRequest);
 
 async fn started(world: &World) -> (provado_model::id::RunId, agent::StartAttempt) {
     world.with_repository().await;
@@ -93,7 +98,6 @@ async fn evidence_that_does_not_add_up_is_no_backup() {
     assert_eq!(ended.failure.unwrap().reason, "EVIDENCE_INSUFFICIENT");
     // Said twice, judged the same.
     assert_eq!(world.report(&start, outcome).await.unwrap(), answer);
-    use provado_proto::operator::v1::backup_service_server::BackupService;
     let list = provado_proto::operator::v1::ListBackupsRequest::default();
     let listed = world.backups.list_backups(world.ask(list)).await.unwrap();
     assert!(listed.into_inner().backups.is_empty());
@@ -119,7 +123,7 @@ async fn an_attempt_of_another_agent_and_none_at_all_look_the_same() {
     let asked_unknown = named.attempt_id.clone();
     let missing = world
         .reports
-        .report_attempt(world.from_agent(unknown))
+        .report_attempt(world.as_agent(unknown))
         .await
         .unwrap_err();
     assert_eq!(foreign.code(), missing.code());
@@ -140,7 +144,7 @@ async fn a_report_must_name_run_fence_and_epoch_as_they_are() {
     let (_, start) = started(&world).await;
     let changes = world.changes().await;
     let good = world.report_of(&start, world.backed_up(&start));
-    let cases: [(fn(&mut agent::ReportAttemptRequest), Reason); 7] = [
+    let cases: [(Change, Reason); 7] = [
         (|it| it.attempt = None, Reason::InvalidArgument),
         (|it| it.outcome = None, Reason::InvalidArgument),
         (|it| it.request_id.clear(), Reason::InvalidArgument),
@@ -161,7 +165,7 @@ async fn a_report_must_name_run_fence_and_epoch_as_they_are() {
     for (change, expected) in cases {
         let mut report = good.clone();
         change(&mut report);
-        let refused = world.reports.report_attempt(world.from_agent(report)).await;
+        let refused = world.reports.report_attempt(world.as_agent(report)).await;
         assert_reason(refused, expected);
     }
     assert_eq!(world.changes().await, changes);
@@ -202,7 +206,7 @@ async fn log_lines_are_kept_once_and_in_order() {
             lines,
             request_id: world.request_id(),
         };
-        let answer = world.reports.append_log(world.from_agent(request)).await;
+        let answer = world.reports.append_log(world.as_agent(request)).await;
         answer.map(|answer| answer.into_inner().sequence)
     };
     assert_eq!(append(lines(&["one", "two"], 1)).await.unwrap(), 2);

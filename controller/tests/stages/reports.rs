@@ -198,7 +198,7 @@ impl World {
         outcome: agent::Outcome,
     ) -> Result<agent::ReportAttemptResponse, Status> {
         let report = self.report_of(start, outcome);
-        let answer = self.reports.report_attempt(self.from_agent(report)).await?;
+        let answer = self.reports.report_attempt(self.as_agent(report)).await?;
         Ok(answer.into_inner())
     }
 

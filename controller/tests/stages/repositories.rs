@@ -1,7 +1,8 @@
 //! RepositoryService, and the task that notes what was made.
 
+use crate::refusals::{assert_reason, fields};
 use crate::reports;
-use crate::world::{RECIPIENT, World, assert_reason, fields};
+use crate::world::{RECIPIENT, World};
 use provado_model::Reason;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::repository_service_server::RepositoryService;

@@ -1,7 +1,9 @@
 //! Restores: what the controller can refuse before they start, and their end.
 
+use crate::refusals::{assert_reason, fields};
 use crate::reports::{self, kind};
-use crate::world::{World, agent_row, assert_reason, fields, run_id};
+use crate::rows::agent_row;
+use crate::world::{World, run_id};
 use provado_controller::fleet::store::agent::agent_insert;
 use provado_controller::fleet::store::instance::instance_insert;
 use provado_controller::lifecycle::controller::amnesia_set;

@@ -93,7 +93,10 @@ async fn two_controllers_make_one_effect() {
         .filter(|event| event.action == "backup.found-intact");
     assert_eq!(found.count(), 3, "each check counted once");
     // One init, three backups, three checks.
-    assert_eq!(server.psql(&url, "SELECT COUNT(*) FROM attempt;").trim(), "7");
+    assert_eq!(
+        server.psql(&url, "SELECT COUNT(*) FROM attempt;").trim(),
+        "7"
+    );
     first.core.db.close().await;
     second.core.db.close().await;
 }

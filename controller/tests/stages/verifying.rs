@@ -1,7 +1,8 @@
 //! What checks and drills make of a backup, and proofs.
 
+use crate::refusals::assert_reason;
 use crate::reports;
-use crate::world::{World, assert_reason};
+use crate::world::World;
 use provado_controller::lifecycle::backup::{BackupCheck, backup_get};
 use provado_controller::lifecycle::run::RunState;
 use provado_controller::supervisor::Activity;

@@ -1,12 +1,12 @@
 //! A controller whose tasks are stepped by hand, and an agent that only records.
 
+use crate::rows::{agent_row, database_row};
 use jiff::SignedDuration;
 use provado_controller::admit::{AdmitTask, PartsTask, Runs};
 use provado_controller::catalog::Backups;
 use provado_controller::db::{Database, Tx};
 use provado_controller::dispatch::{CancelTask, Dispatch, DispatchTask, ReapTask};
 use provado_controller::events::audit_head;
-use provado_controller::fleet::model as fleet;
 use provado_controller::fleet::store::agent::agent_insert;
 use provado_controller::fleet::store::database::database_insert;
 use provado_controller::fleet::store::instance::instance_insert;
@@ -21,7 +21,6 @@ use provado_controller::sealed::SealedIdentities;
 use provado_controller::supervisor::{Activity, Task};
 use provado_controller::verify::{Proofs, VerifyTask};
 use provado_identity::SigningKey;
-use provado_model::Reason;
 use provado_model::id::{AgentId, CallerId, DatabaseId, InstanceId, RunId};
 use provado_model::random::SeededEntropy;
 use provado_model::state::Role;
@@ -32,8 +31,7 @@ use provado_proto::operator::v1::repository_service_server::RepositoryService;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use tonic::{Request, Status};
-use tonic_types::StatusExt;
+use tonic::Request;
 use uuid::Uuid;
 
 /// Rounds in which tasks must come to rest.
@@ -80,6 +78,7 @@ pub(crate) struct World {
     pub(crate) agent_key: Arc<SigningKey>,
     pub(crate) controller_key: Arc<SigningKey>,
     pub(crate) agent: AgentId,
+    caller: CallerId,
     pub(crate) instance: InstanceId,
     pub(crate) tasks: Vec<Box<dyn Task>>,
     requests: AtomicU64,
@@ -132,6 +131,7 @@ impl World {
             agent_key: Arc::new(agent_key),
             controller_key,
             agent: AgentId::from_uuid(Uuid::from_u128(0xa1)),
+            caller: CallerId::from_uuid(Uuid::from_u128(0xc1)),
             instance: InstanceId::from_uuid(Uuid::from_u128(0x11)),
             requests: AtomicU64::new(seed << 32),
             core,
@@ -157,27 +157,6 @@ impl World {
         self.add_database("shop", 16_385).await;
         self.add_database("crm", 16_386).await;
         self.connect();
-    }
-
-    pub(crate) fn instance_row(&self, id: InstanceId, name: &str, version: u32) -> fleet::Instance {
-        fleet::Instance {
-            id,
-            agent: self.agent,
-            name: name.to_owned(),
-            state: fleet::InstanceState::Up,
-            version: 1,
-            system_identifier: format!("70000000000000{version}"),
-            data_directory: "/var/lib/postgresql/15/main".to_owned(),
-            host: "/var/run/postgresql".to_owned(),
-            port: 5_432,
-            server_version_number: version,
-            in_recovery: false,
-            size_bytes: 1,
-            labels: fleet_labels(),
-            facts: fleet::InstanceFacts::default(),
-            create_time: self.core.clock.now(),
-            last_seen_time: self.core.clock.now(),
-        }
     }
 
     pub(crate) async fn add_database(&self, name: &str, oid: u32) -> DatabaseId {
@@ -209,11 +188,11 @@ impl World {
 
     /// The request of a `dba` named ana.
     pub(crate) fn ask<T>(&self, message: T) -> Request<T> {
-        with_caller(message, operator_caller())
+        with_caller(message, operator_caller(self.caller))
     }
 
     /// The request of the agent.
-    pub(crate) fn from_agent<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn as_agent<T>(&self, message: T) -> Request<T> {
         with_caller(message, agent_caller(self.agent))
     }
 
@@ -340,10 +319,10 @@ pub(crate) fn with_caller<T>(message: T, caller: Caller) -> Request<T> {
     request
 }
 
-pub(crate) fn operator_caller() -> Caller {
+pub(crate) fn operator_caller(id: CallerId) -> Caller {
     Caller {
         identity: Identity::Operator {
-            id: CallerId::from_uuid(Uuid::from_u128(0xc1)),
+            id,
             name: "ana".to_owned(),
             role: Role::Dba,
         },
@@ -361,29 +340,6 @@ pub(crate) fn agent_caller(id: AgentId) -> Caller {
     }
 }
 
-/// The machine-readable reason of a refused call.
-pub(crate) fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    details.error_info().unwrap().reason.clone()
-}
-
-/// The fields that a refused call names.
-pub(crate) fn fields(status: &Status) -> Vec<String> {
-    let details = status.get_error_details();
-    let Some(bad) = details.bad_request() else {
-        return Vec::new();
-    };
-    bad.field_violations
-        .iter()
-        .map(|violation| violation.field.clone())
-        .collect()
-}
-
-pub(crate) fn assert_reason<T: std::fmt::Debug>(got: Result<T, Status>, expected: Reason) {
-    let status = got.unwrap_err();
-    assert_eq!(reason(&status), expected.as_str(), "{}", status.message());
-}
-
 /// The id in `runs/{run}`.
 pub(crate) fn run_id(run: Option<&operator::Run>) -> RunId {
     run.unwrap()
@@ -392,57 +348,4 @@ pub(crate) fn run_id(run: Option<&operator::Run>) -> RunId {
         .unwrap()
         .parse()
         .unwrap()
-}
-
-fn fleet_labels() -> provado_model::label::Labels {
-    provado_model::label::Labels::new()
-}
-
-pub(crate) fn agent_row(id: AgentId, name: &str, key: &str, now: jiff::Timestamp) -> fleet::Agent {
-    fleet::Agent {
-        id,
-        name: name.to_owned(),
-        state: fleet::AgentState::Active,
-        state_reason: None,
-        version: 1,
-        labels: fleet_labels(),
-        host: fleet::Host::default(),
-        capabilities: Vec::new(),
-        protocol_version: 1,
-        signing_public_key: key.to_owned(),
-        sealing_recipient: None,
-        certificate_generation: 1,
-        machine_id: None,
-        draining: false,
-        create_time: now,
-        last_seen_time: None,
-        witness: None,
-    }
-}
-
-pub(crate) fn database_row(
-    id: DatabaseId,
-    instance: InstanceId,
-    name: &str,
-    oid: u32,
-) -> fleet::Database {
-    fleet::Database {
-        id,
-        instance,
-        oid,
-        name: name.to_owned(),
-        state: fleet::DatabaseState::Present,
-        size_bytes: 10,
-        owner: "postgres".to_owned(),
-        encoding: "UTF8".to_owned(),
-        collate: "C".to_owned(),
-        ctype: "C".to_owned(),
-        locale_provider: "libc".to_owned(),
-        collation_version: None,
-        actual_collation_version: None,
-        allows_connections: true,
-        extensions: Vec::new(),
-        create_time: jiff::Timestamp::UNIX_EPOCH,
-        last_seen_time: jiff::Timestamp::UNIX_EPOCH,
-    }
 }

@@ -5,6 +5,7 @@ mod cancel;
 mod follow;
 mod read;
 mod show;
+mod target;
 mod work;
 
 use crate::fleet::{ProgressBoard, Sessions};

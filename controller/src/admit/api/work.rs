@@ -1,28 +1,19 @@
 //! Asking for restores, checks, drills, sweeps, inspections and new repositories.
 
 use super::Runs;
-use super::backup::{check_agent, check_ready};
-use crate::admit::insert::{Wanted, request};
+use super::target::{Target, resolve_target};
+use crate::admit::insert::request;
 use crate::admit::names::Names;
 use crate::admit::plan;
-use crate::db::Tx;
-use crate::fleet::model::Instance;
-use crate::fleet::store::database::database_by_name;
-use crate::fleet::store::instance::instance_by_id;
-use crate::lifecycle::backup::Backup;
-use crate::lifecycle::controller::destructive_allowed;
-use crate::lifecycle::run::{RunBinding, RunKind, run_id_for_request};
-use crate::lifecycle::spec::{
-    CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec, SelectionSpec,
-};
+use crate::lifecycle::run::run_id_for_request;
+use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, SelectionSpec};
 use crate::lifecycle::wire::{level_in, selection_in};
-use crate::policy::{Repository, repository_by_id, repository_find};
 use crate::request::wire::seconds_of;
 use crate::request::{Caller, Violations, answer_get, answer_put, request_digest, request_id_of};
-use crate::{resolve, sealed};
+use crate::sealed;
 use prost::Message;
+use provado_model::Error;
 use provado_model::id::{RequestId, RunId};
-use provado_model::{Error, Reason};
 use provado_proto::operator::v1 as wire;
 
 /// How old an orphan must be to be swept when the request does not say.
@@ -65,16 +56,6 @@ impl<'a> Asked<'a> {
     fn run_id(&self) -> RunId {
         run_id_for_request(&self.caller.id(), self.request_id)
     }
-}
-
-/// What a request works on, and how its run is made from it.
-enum Target<'a> {
-    Restore(&'a wire::RunRestoreRequest, RestoreSpec),
-    Check(&'a str, CheckSpec),
-    Drill(&'a str, DrillSpec),
-    Prune(&'a str, PruneSpec),
-    Inspect(&'a str),
-    Init(&'a str),
 }
 
 impl Runs {
@@ -268,144 +249,4 @@ fn check_sealed(identity: &str, violations: &mut Violations) {
     if let Some(problem) = sealed::problem_of(identity) {
         violations.add("sealed_identity", problem);
     }
-}
-
-/// The run that a request makes: everything named in it found, and every rule that the controller
-/// can hold it against.
-async fn resolve_target(tx: &mut Tx, id: RunId, target: Target<'_>) -> Result<Wanted, Error> {
-    let (kind, spec, binding) = match target {
-        Target::Restore(request, spec) => {
-            let binding = restore_binding(tx, request, &spec).await?;
-            (RunKind::Restore, RunSpec::Restore(spec), binding)
-        }
-        Target::Check(backup, spec) => {
-            let binding = backup_binding(tx, backup).await?;
-            (RunKind::Check, RunSpec::Check(spec), binding)
-        }
-        Target::Drill(backup, spec) => {
-            let binding = backup_binding(tx, backup).await?;
-            (RunKind::Drill, RunSpec::Drill(spec), binding)
-        }
-        Target::Prune(name, spec) => {
-            let repository = repository_find(tx, "repository", name).await?;
-            check_ready(&repository)?;
-            if !spec.validate_only {
-                destructive_allowed(tx).await?;
-            }
-            let binding = repository_binding(tx, &repository).await?;
-            (RunKind::Prune, RunSpec::Prune(spec), binding)
-        }
-        Target::Init(name) => {
-            let repository = repository_find(tx, "repository", name).await?;
-            let binding = repository_binding(tx, &repository).await?;
-            (RunKind::Init, RunSpec::Init, binding)
-        }
-        Target::Inspect(name) => {
-            let agent = resolve::agent(tx, "agent", name).await?;
-            plan::check_agent(&agent)?;
-            let binding = RunBinding {
-                agent_id: Some(agent.id),
-                exclusive_key: Some(plan::inspect_key(agent.id)),
-                ..RunBinding::default()
-            };
-            (RunKind::Inspect, RunSpec::Inspect, binding)
-        }
-    };
-    Ok(Wanted::new(id, kind, spec, binding))
-}
-
-async fn restore_binding(
-    tx: &mut Tx,
-    request: &wire::RunRestoreRequest,
-    spec: &RestoreSpec,
-) -> Result<RunBinding, Error> {
-    destructive_allowed(tx).await?;
-    let backup = resolve::backup(tx, "backup", &request.backup).await?;
-    plan::check_restorable(&backup)?;
-    let mut violations = Violations::default();
-    plan::check_holds(&backup, &spec.selection, &mut violations);
-    violations.finish()?;
-    let instance = if request.instance.is_empty() {
-        source_of(tx, &backup).await?
-    } else {
-        resolve::instance(tx, "instance", &request.instance).await?
-    };
-    plan::check_instance(&instance)?;
-    let repository = repository_of(tx, &backup).await?;
-    if repository.facts.agent != instance.agent {
-        return Err(Violations::of(
-            "instance",
-            format!(
-                "{} is on another host than the repository {}, which only its own agent can read",
-                instance.name, repository.facts.name
-            ),
-        ));
-    }
-    check_agent(tx, instance.agent).await?;
-    plan::check_version(&backup, &instance)?;
-    let name = &request.database_name;
-    if database_by_name(tx, instance.id, name).await?.is_some() {
-        return Err(Error::new(
-            Reason::TargetExists,
-            format!(
-                "the instance {} has a database {name} already; restore under another name",
-                instance.name
-            ),
-        )
-        .with("database", name));
-    }
-    Ok(RunBinding {
-        agent_id: Some(instance.agent),
-        instance_id: Some(instance.id),
-        database_id: None,
-        database_name: Some(name.clone()),
-        repository_id: Some(repository.facts.id),
-        backup_id: Some(backup.facts.id),
-        exclusive_key: Some(plan::restore_key(instance.id, name)),
-    })
-}
-
-async fn source_of(tx: &mut Tx, backup: &Backup) -> Result<Instance, Error> {
-    let found = instance_by_id(tx, backup.facts.instance_id).await?;
-    found.ok_or_else(|| {
-        resolve::not_found(
-            Reason::InstanceNotFound,
-            "instance",
-            &backup.facts.instance_name,
-        )
-    })
-}
-
-async fn repository_of(tx: &mut Tx, backup: &Backup) -> Result<Repository, Error> {
-    let id = backup.facts.repository_id;
-    let found = repository_by_id(tx, id).await?;
-    found.ok_or_else(|| Error::internal(format!("repository {id} of a backup is not there")))
-}
-
-/// Where a check or drill of a backup runs: where its repository is.
-async fn backup_binding(tx: &mut Tx, name: &str) -> Result<RunBinding, Error> {
-    let backup = resolve::backup(tx, "backup", name).await?;
-    plan::check_there(&backup)?;
-    let repository = repository_of(tx, &backup).await?;
-    check_agent(tx, repository.facts.agent).await?;
-    Ok(RunBinding {
-        agent_id: Some(repository.facts.agent),
-        instance_id: Some(backup.facts.instance_id),
-        database_id: backup.facts.database_id,
-        database_name: Some(backup.facts.database_name.clone()),
-        repository_id: Some(repository.facts.id),
-        backup_id: Some(backup.facts.id),
-        exclusive_key: None,
-    })
-}
-
-async fn repository_binding(tx: &mut Tx, repository: &Repository) -> Result<RunBinding, Error> {
-    let facts = &repository.facts;
-    check_agent(tx, facts.agent).await?;
-    Ok(RunBinding {
-        agent_id: Some(facts.agent),
-        repository_id: Some(facts.id),
-        exclusive_key: Some(plan::repository_key(facts.id)),
-        ..RunBinding::default()
-    })
 }
