@@ -27,7 +27,7 @@ use std::time::Duration;
 
 /// The first and the longest ceiling of the wait before the agent dials again.
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
-const AGAIN_MOST: Duration = Duration::from_secs(30);
+const AGAIN_MOST: Duration = Duration::from_secs(15);
 
 /// What a session works with.
 #[derive(Debug)]
@@ -109,9 +109,10 @@ impl Session {
                 );
                 backoff.slow();
             }
-            End::Refused(error) => {
-                tracing::warn!("the controller ended the stream: {error}");
+            End::Refused(error) if error.reason.is_none() => {
+                tracing::warn!("the connection to the controller broke: {error}");
             }
+            End::Refused(error) => tracing::warn!("the controller ended the stream: {error}"),
             End::Link(error) if self.renewal.end() <= self.clock.now() => {
                 tracing::error!(
                     "the agent's certificate ended at {}, so no controller lets it in; run \

@@ -7,4 +7,5 @@ mod attempts;
 mod certificates;
 mod controller;
 mod joining;
+mod services;
 mod world;
