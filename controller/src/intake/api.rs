@@ -217,7 +217,9 @@ async fn own_attempt(tx: &mut Tx, agent: AgentId, named: &Named) -> Result<Attem
     Ok(attempt)
 }
 
-/// The run of a live attempt, which must be with that attempt. Error: `ATTEMPT_SUPERSEDED`.
+/// The run of a live attempt, which must be with that attempt. Errors: `VERSION_STALE` when the
+/// attempt has ended since it was read, so that the report is taken in anew and finds its answer;
+/// `ATTEMPT_SUPERSEDED`.
 async fn live_run(tx: &mut Tx, attempt: &Attempt) -> Result<Run, Error> {
     let run = run_get(tx, attempt.run_id)
         .await?
@@ -225,10 +227,20 @@ async fn live_run(tx: &mut Tx, attempt: &Attempt) -> Result<Run, Error> {
     let with_it = matches!(run.state, RunState::Dispatched | RunState::Running)
         && run.attempt_number == attempt.number;
     if with_it {
-        Ok(run)
-    } else {
-        Err(superseded(attempt))
+        return Ok(run);
     }
+    let now = attempt_get_of_agent(tx, attempt.id, attempt.agent_id).await?;
+    if now.is_some_and(|now| now.state.is_final()) {
+        return Err(Error::new(
+            Reason::VersionStale,
+            format!(
+                "attempt {} of the run {} ended at the same time; report it again",
+                attempt.number, attempt.run_id
+            ),
+        )
+        .with("run", attempt.run_id));
+    }
+    Err(superseded(attempt))
 }
 
 fn superseded(attempt: &Attempt) -> Error {
