@@ -77,7 +77,7 @@ fn outcome(level: CheckLevel, report: &CheckReport) -> CheckOutcome {
     let damages = report.damage.iter().map(|damage| {
         let mut message = damage.what.clone();
         if let Some(segment) = &damage.segment {
-            message.push_str(&format!(" (segment at byte {})", segment.offset_bytes));
+            message = format!("{message} (segment at byte {})", segment.offset_bytes);
         }
         Damage {
             object_key: damage.object.clone(),

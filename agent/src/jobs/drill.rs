@@ -197,7 +197,7 @@ async fn on_stage(
         cancel: context.cancel.clone(),
     };
     let loaded = work
-        .blocking(NoWatch, move |hands| load(order, &hands))
+        .blocking(NoWatch, move |hands| load(&order, &hands))
         .await;
     let loaded = match loaded {
         Ok(loaded) => loaded,

@@ -34,7 +34,11 @@ pub(super) async fn run(_job: InspectJob, context: &JobContext) -> Result<Outcom
 /// Every instance that is configured or found by its socket, with what is in it and which of the
 /// given tools fit. Instances that do not answer are there with the reason.
 pub async fn inventory(config: &Config, sets: &[ToolSet]) -> Vec<InstanceInventory> {
-    let configured: Vec<_> = config.instances.iter().map(|i| i.address()).collect();
+    let configured: Vec<_> = config
+        .instances
+        .iter()
+        .map(crate::config::InstanceConfig::address)
+        .collect();
     let directories: &[std::path::PathBuf] = if config.discover {
         &config.socket_directories
     } else {

@@ -13,6 +13,7 @@ use super::source::OpenBackup;
 use super::work::Hands;
 use crate::postgres::ServerAddress;
 use crate::postgres::inspect::error_text;
+use crate::postgres::sql::Statement;
 use crate::postgres::tools::{Ended, Exit, Invocation, ToolSet};
 use data::{Content, Served, Target, Task};
 use directory::ArchiveDirectory;
@@ -65,10 +66,10 @@ struct Steps {
 
 /// Loads. Fails when nothing can be said of the result; errors that a step went on after are in
 /// the messages. Blocks the thread, which must be inside a runtime.
-pub(super) fn load(order: LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
+pub(super) fn load(order: &LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
     let layout = DirectoryLayout::from_toc(&order.backup.toc, &[])
         .map_err(|error| Error::new(Reason::CheckFoundDamage, error.to_string()))?;
-    let steps = steps(&order);
+    let steps = steps(order);
     let directory = ArchiveDirectory::create(&order.spool, &order.attempt)?;
     directory.file("toc.dat", &layout.toc_dat)?;
     let jobs = usize::try_from(order.jobs_count.max(1)).unwrap_or(1);
@@ -78,8 +79,8 @@ pub(super) fn load(order: LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
         served: Served::default(),
     };
     let list = directory.file("before.list", &list_text(&steps.before))?;
-    definitions(&order, hands, directory.path(), &list, 1, &mut loaded)?;
-    let tasks = tasks(&order, &steps)?;
+    definitions(order, hands, directory.path(), &list, 1, &mut loaded)?;
+    let tasks = tasks(order, &steps)?;
     let target = Target {
         address: order.address.clone(),
         database: order.database.clone(),
@@ -90,7 +91,7 @@ pub(super) fn load(order: LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
     loaded.served = served;
     loaded.messages.extend(refused);
     let list = directory.file("after.list", &list_text(&steps.after))?;
-    definitions(&order, hands, directory.path(), &list, jobs, &mut loaded)?;
+    definitions(order, hands, directory.path(), &list, jobs, &mut loaded)?;
     Ok(loaded)
 }
 
@@ -125,11 +126,12 @@ fn is_content(entry: &TocEntry) -> bool {
 }
 
 fn list_text(dump_ids: &[DumpId]) -> Vec<u8> {
-    dump_ids
-        .iter()
-        .map(|id| format!("{id};\n"))
-        .collect::<String>()
-        .into_bytes()
+    let mut out = Vec::with_capacity(dump_ids.len() * 8);
+    for id in dump_ids {
+        out.extend_from_slice(id.to_string().as_bytes());
+        out.extend_from_slice(b";\n");
+    }
+    out
 }
 
 fn tasks(order: &LoadOrder, steps: &Steps) -> Result<Vec<Task>, Error> {
@@ -166,7 +168,7 @@ fn tasks(order: &LoadOrder, steps: &Steps) -> Result<Vec<Task>, Error> {
             .dependencies
             .iter()
             .any(|id| made.contains(id) && toc.entry(*id).is_some_and(|made| made.desc == "TABLE"));
-        let before = is_made.then(|| format!("TRUNCATE TABLE ONLY {}", target.relation));
+        let before = is_made.then(|| Statement::new("TRUNCATE TABLE ONLY ").relation(&target));
         out.push(Task {
             name: format!("table {}", entry.display_name()),
             size_bytes: stored.tail.byte_count,

@@ -32,7 +32,7 @@ impl Prechecks {
         let mut message = format!("{} pre-checks failed:", self.problems.len());
         for (number, problem) in self.problems.iter().enumerate() {
             let text = super::failure(problem).message;
-            message.push_str(&format!("\n{}. {}: {text}", number + 1, problem.reason));
+            message = format!("{message}\n{}. {}: {text}", number + 1, problem.reason);
         }
         Err(Error::new(Reason::PrecheckFailed, message))
     }

@@ -155,12 +155,13 @@ impl Backend for ReadBack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provado_model::time::SystemClock;
     use provado_repository::backend::fault::{Fault, FaultBackend};
     use provado_repository::backend::memory::MemoryBackend;
 
     #[tokio::test]
     async fn what_is_not_what_was_written_is_found_before_it_counts() {
-        let good: Arc<dyn Backend> = Arc::new(MemoryBackend::default());
+        let good: Arc<dyn Backend> = Arc::new(MemoryBackend::new(SystemClock::shared()));
         let (layer, counts) = ReadBack::over(good);
         let bytes = Bytes::from_static(b"some bytes of a document");
         layer.put(&Key::descriptor(), bytes.clone()).await.unwrap();
@@ -169,7 +170,7 @@ mod tests {
 
         // Operations of a put with read-back: begin, part, finish, get, chunk.
         for fault in [Fault::Corrupt, Fault::Cut] {
-            let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::default());
+            let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::new(SystemClock::shared()));
             let faulty = Arc::new(FaultBackend::new(inner, fault, 5));
             let (layer, counts) = ReadBack::over(faulty);
             assert!(layer.put(&Key::descriptor(), bytes.clone()).await.is_err());

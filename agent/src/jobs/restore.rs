@@ -101,7 +101,7 @@ async fn into_new(
     work.phase(Phase::Restoring, "restoring");
     let order = order(job, ready, name, work)?;
     let loaded = work
-        .blocking(NoWatch, move |hands| load(order, &hands))
+        .blocking(NoWatch, move |hands| load(&order, &hands))
         .await?;
     for ended in &loaded.ended {
         work.tool_ended(ended, ready.tools.version);

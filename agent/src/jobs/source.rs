@@ -112,14 +112,14 @@ impl OpenBackup {
             .entries()
             .iter()
             .position(|entry| entry.head.kind() == EntryKind::ArchiveToc)
-            .ok_or_else(|| damaged("it has no table of contents".to_owned()))?;
+            .ok_or_else(|| damaged("it has no table of contents"))?;
         let mut raw = Vec::new();
         reader
             .entry_reader(position as u64)?
             .read_to_end(&mut raw)
             .map_err(read_error)?;
         let toc =
-            Toc::from_raw(&raw, Limits::default()).map_err(|error| damaged(error.to_string()))?;
+            Toc::from_raw(&raw, Limits::default()).map_err(|error| damaged(&error.to_string()))?;
         let inventory = reader.inventory()?;
         let source = reader.header().source.clone().unwrap_or_default();
         Ok(Self {
@@ -168,7 +168,7 @@ impl OpenBackup {
     }
 }
 
-fn damaged(what: String) -> Error {
+fn damaged(what: &str) -> Error {
     Error::new(
         Reason::CheckFoundDamage,
         format!("the backup cannot be read: {what}"),

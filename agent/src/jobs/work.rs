@@ -5,7 +5,7 @@
 //! once, and work without any progress for too long is ended as failed (INV-LIVE).
 
 use super::context::JobContext;
-use crate::postgres::tools::{Child, Ended, Exit, Invocation, Killer, ToolError};
+use crate::postgres::tools::{Child, Ended, Exit, Invocation, Killer, ToolError, ToolVersion};
 use crate::postgres::{InstalledTools, Tools, application_name};
 use provado_model::time::Monotonic;
 use provado_model::{Error, Reason};
@@ -190,7 +190,7 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps how a child ended.
-    pub(super) fn tool_ended(&mut self, ended: &Ended, version: impl ToString) {
+    pub(super) fn tool_ended(&mut self, ended: &Ended, version: ToolVersion) {
         self.tools.push(tool_exit(ended, version));
     }
 
@@ -363,7 +363,7 @@ pub(super) fn canceled() -> Error {
 }
 
 /// How a child ended, as the controller wants to know it.
-pub(super) fn tool_exit(ended: &Ended, version: impl ToString) -> ToolExit {
+fn tool_exit(ended: &Ended, version: ToolVersion) -> ToolExit {
     let (exit_code, signal) = match ended.exit {
         Exit::Code(code) => (Some(code), None),
         Exit::Signal(signal) => (None, Some(signal)),

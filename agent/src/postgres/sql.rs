@@ -55,6 +55,13 @@ impl Statement {
         self
     }
 
+    /// Adds the relation of an archive's COPY statement, which was parsed and is quoted already.
+    #[must_use]
+    pub fn relation(mut self, target: &provado_archive::CopyTarget) -> Self {
+        self.text.push_str(&target.relation);
+        self
+    }
+
     /// Adds a number.
     #[must_use]
     pub fn number(mut self, value: i64) -> Self {

@@ -173,7 +173,11 @@ impl Sink for EntrySink {
             self.meter.one();
             return Ok(());
         };
-        let list: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
+        let mut list = String::with_capacity(oids.len() * 8);
+        for oid in oids {
+            list.push_str(&oid.to_string());
+            list.push('\n');
+        }
         let head = EntryHead {
             kind: EntryKind::LargeObjectList.into(),
             entry_name: "large objects".to_owned(),

@@ -205,7 +205,7 @@ fn tasks(backup: &OpenBackup) -> (Vec<Task>, Vec<String>) {
         let target = backup
             .toc
             .entry(dump_id)
-            .and_then(|entry| entry.copy_target());
+            .and_then(provado_archive::TocEntry::copy_target);
         let Some(target) = target else {
             skipped.push(format!(
                 "table {name} was not dumped by COPY, or its name is not text: its rows were \

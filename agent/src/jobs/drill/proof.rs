@@ -33,7 +33,9 @@ struct Document<'a> {
     backup_id: String,
     repository_id: String,
     instance_id: String,
-    document_sha256: String,
+    /// Of the backup's signed document.
+    #[serde(rename = "document_sha256")]
+    stored_sha256: String,
     run_id: String,
     attempt_id: String,
     agent_id: String,
@@ -97,7 +99,7 @@ pub(super) fn document(facts: &ProofFacts<'_>, work: &Work<'_>) -> Result<String
         backup_id: stored.document.backup_id.to_string(),
         repository_id: stored.document.repository_id.to_string(),
         instance_id: stored.document.instance_id.to_string(),
-        document_sha256: hex(&stored.sha256),
+        stored_sha256: hex(&stored.sha256),
         run_id: context.name.run.to_string(),
         attempt_id: context.name.attempt.to_string(),
         agent_id: context.agent.to_string(),

@@ -10,11 +10,12 @@ use crate::jobs::work::Hands;
 use crate::postgres::ServerAddress;
 use crate::postgres::connection::PgError;
 use crate::postgres::inspect::error_text;
+use crate::postgres::sql::Statement;
 use crossbeam_channel::{Receiver, unbounded};
 use provado_model::{Error, Reason};
 use provado_repository::Cancel;
 use provado_repository::reader::BackupReader;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 
@@ -32,7 +33,7 @@ pub(super) enum Content {
     /// Rows, by these statements: `before` empties the table that this restore made, `copy` takes
     /// the rows.
     Rows {
-        before: Option<String>,
+        before: Option<Statement>,
         copy: String,
         entry: u64,
         row_count: u64,
@@ -53,6 +54,10 @@ pub(super) struct Task {
 
 /// What was loaded to the end.
 #[derive(Debug, Default, Clone, Copy)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "all are counts, each of another thing"
+)]
 pub(in crate::jobs) struct Served {
     /// Tables with rows; large objects are not among them.
     pub(in crate::jobs) table_count: u64,
@@ -199,7 +204,7 @@ async fn one(
     connection: &mut PgConnection,
     task: &Task,
 ) -> Result<Served, Trouble> {
-    statement(connection, "BEGIN").await?;
+    run(connection, Statement::new("BEGIN")).await?;
     let served = match &task.content {
         Content::Rows {
             before,
@@ -208,7 +213,7 @@ async fn one(
             row_count,
         } => {
             if let Some(before) = before {
-                statement(connection, before).await?;
+                run(connection, before.clone()).await?;
             }
             Served {
                 table_count: 1,
@@ -228,18 +233,15 @@ async fn one(
             }
         }
     };
-    statement(connection, "COMMIT").await?;
+    run(connection, Statement::new("COMMIT")).await?;
     Ok(served)
 }
 
-/// The statements are those of the archive, whose signature was verified before it was opened,
-/// and whose form was parsed: a relation and its columns, nothing else.
-async fn statement(connection: &mut PgConnection, text: &str) -> Result<(), Trouble> {
-    sqlx::raw_sql(AssertSqlSafe(text.to_owned()))
-        .execute(connection)
+async fn run(connection: &mut PgConnection, statement: Statement) -> Result<(), Trouble> {
+    statement
+        .execute(connection, "prepare a table")
         .await
-        .map(drop)
-        .map_err(|source| Trouble::Refused(PgError::query("prepare a table", source)))
+        .map_err(Trouble::Refused)
 }
 
 async fn rows(

@@ -204,7 +204,8 @@ async fn check_target(
         .await
         .map_err(query)?;
     let inventory = &backup.inventory;
-    if !job.create_roles && !(job.no_owner && job.no_acl) {
+    let roles_matter = !job.no_owner || !job.no_acl;
+    if roles_matter && !job.create_roles {
         let missing = missing_roles(connection, &inventory.roles)
             .await
             .map_err(query)?;

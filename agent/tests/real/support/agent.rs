@@ -40,7 +40,7 @@ impl Observer for Recorder {
 pub struct Agent {
     pub directory: tempfile::TempDir,
     pub config: Config,
-    pub agent: AgentId,
+    pub id: AgentId,
     pub instance: InstanceId,
     pub repository: RepositoryTarget,
     pub signer: Arc<Ed25519Signer>,
@@ -98,7 +98,7 @@ impl Agent {
         Self {
             directory,
             config,
-            agent: AgentId::new(&*clock, &*entropy),
+            id: AgentId::new(&*clock, &*entropy),
             instance: InstanceId::new(&*clock, &*entropy),
             repository,
             signer: Arc::new(Ed25519Signer::from_seed(&seed).unwrap()),
@@ -129,7 +129,7 @@ impl Agent {
                 fence: 1,
             },
             epoch: 1,
-            agent: self.agent,
+            agent: self.id,
             clock: Arc::clone(&self.clock),
             entropy: self.entropy.clone(),
             cancel: self.cancel.clone(),
