@@ -79,7 +79,10 @@ fn every_rule_can_complain() {
 syntax = "proto3";
 package provado.wrong;
 enum color { RED = 0; }
-message thing { string BadName = 1; bytes blob = 2; int64 retry_bytes_of = 3; int32 size_bytes = 4; string cluster = 5; }
+message thing {
+  string BadName = 1; bytes blob = 2; int64 retry_bytes_of = 3; int32 size_bytes = 4;
+  string cluster = 5;
+}
 message ListThingsRequest { string x = 1; }
 message ListThingsResponse { string x = 1; }
 message DeleteThingRequest { string x = 1; }

@@ -146,7 +146,10 @@ async fn list(context: &Context) -> Result<Exit> {
             human::instant(agent.certificate_expire_time.as_ref(), context.now()),
         ]);
     }
-    table.print("No agents. Make a token with `provado join-token create`, then run `provado-agent join` on the host.");
+    table.print(
+        "No agents. Make a token with `provado join-token create`, then run `provado-agent join` \
+         on the host.",
+    );
     Ok(Exit::Done)
 }
 

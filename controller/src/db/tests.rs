@@ -8,7 +8,8 @@ async fn memory() -> Database {
 #[tokio::test]
 async fn a_transaction_that_is_dropped_leaves_nothing_and_calls_nothing() {
     const INSERT: Sql = Sql::both(
-        "INSERT INTO audit_checkpoint (sequence, epoch, hash, checkpoint_time, note) VALUES ($1, 1, $2, 0, '')",
+        "INSERT INTO audit_checkpoint (sequence, epoch, hash, checkpoint_time, note) \
+         VALUES ($1, 1, $2, 0, '')",
     );
     const READ: Sql = Sql::both("SELECT sequence, hash FROM audit_checkpoint");
     let database = memory().await;

@@ -46,7 +46,8 @@ CREATE TABLE shop.customer (
 COMMENT ON COLUMN shop.customer.picture IS 'it''s "raw" \ bytes';
 INSERT INTO shop.customer (email, name, tags, profile, picture, seen, balance, score)
 SELECT 'c' || i || '@example.com', E'Name\t' || i || E'\nline \\N ' || chr(128512 + i % 60),
-  ARRAY['a' || i % 7, NULL, 'b,{}"'], jsonb_build_object('i', i, 'n', NULL, 'deep', jsonb_build_array(i, 'x')),
+  ARRAY['a' || i % 7, NULL, 'b,{}"'],
+  jsonb_build_object('i', i, 'n', NULL, 'deep', jsonb_build_array(i, 'x')),
   decode(md5(i::text), 'hex'), tstzrange(now(), now() + i * interval '1 second'), i / 3.0, random()
 FROM generate_series(1, %ROWS%) i;
 CREATE TABLE shop.event (

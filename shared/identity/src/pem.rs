@@ -14,7 +14,8 @@ pub const PEM_BYTES_MAX: usize = 256 * 1024;
 pub enum PemError {
     /// The text is longer than [`PEM_BYTES_MAX`].
     #[error(
-        "the PEM text has {length_bytes} bytes, more than {PEM_BYTES_MAX}; give only the certificates or the key"
+        "the PEM text has {length_bytes} bytes, more than {PEM_BYTES_MAX}; give only the \
+         certificates or the key"
     )]
     TooLarge {
         /// Its length.

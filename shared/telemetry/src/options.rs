@@ -79,7 +79,8 @@ pub enum OptionError {
     },
     /// The collector's address.
     #[error(
-        "`{text}` is no collector's address: give `http://host:port`, such as `http://127.0.0.1:4317`"
+        "`{text}` is no collector's address: give `http://host:port`, such as \
+         `http://127.0.0.1:4317`"
     )]
     Endpoint {
         /// The text, cut to 64 characters.

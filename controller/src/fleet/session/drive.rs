@@ -94,7 +94,12 @@ impl Fleet {
         outbound
             .send(Command::Welcome(welcome).into_message())
             .await;
-        tracing::info!(agent.id = %peer.id, agent.name = peer.name, "the agent {} is connected", peer.name);
+        tracing::info!(
+            agent.id = %peer.id,
+            agent.name = peer.name,
+            "the agent {} is connected",
+            peer.name
+        );
         let mut line = Line {
             fleet: self,
             peer,
@@ -185,7 +190,7 @@ impl Line<'_> {
                 "a stream has one hello, at its beginning",
             )),
             Some(Message::Heartbeat(heartbeat)) => {
-                self.fleet.note_heard(self.peer.id, ctx.now);
+                self.fleet.heard.note(self.peer.id, ctx.now);
                 let shown = &mut self.shown;
                 self.fleet
                     .look_at_witness(&ctx, self.peer, shown, &heartbeat.checkpoint, 0)
