@@ -49,7 +49,7 @@ pub enum StartError {
     /// Its certificate has ended.
     #[error(
         "the agent's certificate ended at {end}, so no controller lets it in; make a new join \
-         string and run `provado-agent join` again"
+         string and run `provado-agent join` again, with a --name that is not taken"
     )]
     Expired {
         /// When.

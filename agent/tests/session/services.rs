@@ -101,10 +101,6 @@ impl SessionService for Services {
         }
         self.0.news.notify_waiters();
         let stage = Arc::clone(&self.0);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "ends with its stream or its runtime"
-        )]
         tokio::spawn(async move {
             while let Some(Ok(request)) = inbound.next().await {
                 if matches!(request.message, Some(Up::Heartbeat(_))) {
