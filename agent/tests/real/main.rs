@@ -6,6 +6,7 @@ mod damage;
 mod inventory;
 mod jobs;
 mod lies;
+mod orphans;
 mod rights;
 mod support;
 mod throwaway;

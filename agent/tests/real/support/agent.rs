@@ -3,6 +3,7 @@
 use super::Server;
 use provado_agent::config::{Config, InstanceConfig};
 use provado_agent::jobs::{AttemptName, JobContext, Level, Observer, run};
+use provado_agent::postgres::ServerAddress;
 use provado_model::id::{AgentId, AttemptId, BackupId, InstanceId, ProofId, RepositoryId, RunId};
 use provado_model::random::OsEntropy;
 use provado_model::time::{Clock, SystemClock};
@@ -24,10 +25,15 @@ use std::sync::{Arc, Mutex};
 pub struct Recorder {
     pub lines: Mutex<Vec<(Level, String)>>,
     pub progress: Mutex<Vec<Progress>>,
+    /// Whether phases are printed.
+    pub aloud: bool,
 }
 
 impl Observer for Recorder {
     fn progress(&self, progress: Progress) {
+        if self.aloud {
+            println!("phase {}", progress.phase().as_str_name());
+        }
         self.progress.lock().unwrap().push(progress);
     }
 
@@ -54,6 +60,16 @@ pub struct Agent {
 impl Agent {
     /// An agent that knows these servers, its repository not made yet.
     pub fn new(servers: &[&Server]) -> Self {
+        let addresses: Vec<_> = servers.iter().map(|server| server.address()).collect();
+        let mut agent = Self::at(&addresses);
+        for set in provado_agent::postgres::Tools::sets(&*super::tools()) {
+            agent.config.tool_directories.push(set.directory);
+        }
+        agent
+    }
+
+    /// An agent that knows the servers at these addresses.
+    pub fn at(addresses: &[ServerAddress]) -> Self {
         let clock = SystemClock::shared();
         let entropy = Arc::new(OsEntropy);
         let directory = tempfile::Builder::new().prefix("pa").tempdir().unwrap();
@@ -77,12 +93,7 @@ impl Agent {
             disk_reserve_bytes: 1 << 20,
             ..Config::default()
         };
-        for server in servers {
-            config.instances.push(instance_config(server));
-            for set in provado_agent::postgres::Tools::sets(&*server.tools) {
-                config.tool_directories.push(set.directory);
-            }
-        }
+        config.instances = addresses.iter().map(instance_config).collect();
         let path = config.repository_roots[0].join("main");
         let second = IdentityFile::generate(clock.now());
         let repository = RepositoryTarget {
@@ -113,12 +124,17 @@ impl Agent {
     /// As [`Agent::new`], with its repository made.
     pub async fn ready(servers: &[&Server]) -> Self {
         let agent = Self::new(servers);
-        let init = InitJob {
-            repository: Some(agent.repository.clone()),
-        };
-        let outcome = agent.run(Kind::Init(init)).await;
-        assert_eq!(outcome.failure, None);
+        agent.init().await;
         agent
+    }
+
+    /// Makes the repository.
+    pub async fn init(&self) {
+        let init = InitJob {
+            repository: Some(self.repository.clone()),
+        };
+        let outcome = self.run(Kind::Init(init)).await;
+        assert_eq!(outcome.failure, None);
     }
 
     pub fn context(&self) -> JobContext {
@@ -145,18 +161,26 @@ impl Agent {
     }
 
     pub fn instance_target(&self, server: &Server) -> InstanceTarget {
+        self.target_at(&server.address())
+    }
+
+    pub fn target_at(&self, address: &ServerAddress) -> InstanceTarget {
         InstanceTarget {
             instance_id: self.instance.to_string(),
             system_identifier: String::new(),
-            host: server.address().host,
-            port: i32::from(server.address().port),
+            host: address.host.clone(),
+            port: i32::from(address.port),
             instance_name: "test".to_owned(),
         }
     }
 
     pub fn backup_job(&self, server: &Server, database: &str) -> BackupJob {
+        self.backup_job_at(&server.address(), database)
+    }
+
+    pub fn backup_job_at(&self, address: &ServerAddress, database: &str) -> BackupJob {
         BackupJob {
-            instance: Some(self.instance_target(server)),
+            instance: Some(self.target_at(address)),
             database_name: database.to_owned(),
             repository: Some(self.repository.clone()),
             backup_id: BackupId::new(&*self.clock, &*self.entropy).to_string(),
@@ -257,13 +281,12 @@ impl Agent {
     }
 }
 
-fn instance_config(server: &Server) -> InstanceConfig {
-    let address = server.address();
+fn instance_config(address: &ServerAddress) -> InstanceConfig {
     InstanceConfig {
         name: Some("test".to_owned()),
-        host: address.host,
+        host: address.host.clone(),
         port: address.port,
-        user: address.user,
+        user: address.user.clone(),
         passfile: None,
         sslmode: Some("disable".to_owned()),
         sslrootcert: None,

