@@ -52,9 +52,13 @@ impl Task for AdmitTask {
         let mut tx = self.core.db.begin().await?;
         let runs = run_list_requested(&mut tx, BATCH).await?;
         for run in &runs {
-            let outcome = match refusal(&mut tx, run).await? {
-                Some(reason) => run_apply(&mut tx, &ctx, run, RunEvent::Skip(reason)).await,
-                None => admit(&mut tx, &ctx, run).await,
+            let outcome = match (RunSpec::from_json(&run.spec), refusal(&mut tx, run).await?) {
+                // One that cannot be read must not hold up the others.
+                (Err(error), _) => run_apply(&mut tx, &ctx, run, broken(run, &error)).await,
+                (Ok(_), Some(reason)) => {
+                    run_apply(&mut tx, &ctx, run, RunEvent::Skip(reason)).await
+                }
+                (Ok(spec), None) => admit(&mut tx, &ctx, run, &spec).await,
             };
             unless_stale(outcome)?;
         }
@@ -87,10 +91,18 @@ async fn refusal(tx: &mut Tx, run: &Run) -> Result<Option<Failure>, Error> {
     Ok(None)
 }
 
+/// The end of a run whose row cannot be understood.
+fn broken(run: &Run, error: &Error) -> RunEvent {
+    tracing::error!(run.id = %run.id, "a run cannot be let in: {}", error.chain());
+    RunEvent::Fail {
+        failure: Failure::from(error),
+        outcome: None,
+    }
+}
+
 /// Queues a run. One whose work is in its parts is at work from then on: it has no attempt.
-async fn admit(tx: &mut Tx, ctx: &Context, run: &Run) -> Result<Run, Error> {
+async fn admit(tx: &mut Tx, ctx: &Context, run: &Run, spec: &RunSpec) -> Result<Run, Error> {
     let queued = run_apply(tx, ctx, run, RunEvent::Admit(run.binding.clone())).await?;
-    let spec = RunSpec::from_json(&run.spec)?;
     match run.binding.agent_id {
         Some(agent) if spec.is_whole_instance() => {
             let sent = run_apply(tx, ctx, &queued, RunEvent::Dispatch(agent)).await?;

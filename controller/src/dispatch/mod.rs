@@ -18,4 +18,3 @@ pub use cancel::CancelTask;
 pub use model::{Dispatch, DispatchTimes};
 pub use reap::ReapTask;
 pub use task::DispatchTask;
-

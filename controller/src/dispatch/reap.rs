@@ -15,7 +15,7 @@ use crate::lifecycle::spec::RunSpec;
 use crate::supervisor::{Activity, Task};
 use async_trait::async_trait;
 use provado_model::id::AttemptId;
-use provado_model::{Error, Reason};
+use provado_model::{Error, Kind, Reason};
 use std::time::Duration;
 
 /// Rows looked at by one step of an activation.
@@ -162,7 +162,7 @@ impl ReapTask {
         let mut count = 0_u32;
         for run in runs {
             // It ends with its parts, which have the same deadline.
-            if RunSpec::from_json(&run.spec)?.is_whole_instance() {
+            if RunSpec::from_json(&run.spec).is_ok_and(|spec| spec.is_whole_instance()) {
                 continue;
             }
             let mut tx = db.begin().await?;
@@ -201,7 +201,8 @@ impl ReapTask {
             let Some(run) = run_get(&mut tx, attempt.run_id).await? else {
                 continue;
             };
-            if let Ok(job) = self.dispatch.job(&mut tx, &run, &attempt).await? {
+            // One that cannot be built any more lapses with its lease.
+            if let Ok(Ok(job)) = self.dispatch.job(&mut tx, &run, &attempt).await {
                 let command = wire::start(&attempt, job);
                 if let Err(error) = self.dispatch.sessions.send(agent, command) {
                     tracing::debug!(agent.id = %agent, "an offer was not repeated: {error}");
@@ -231,9 +232,14 @@ impl ReapTask {
     }
 }
 
-/// A lost race is no failure, but nothing of it is kept; whoever won did the work.
+/// A lost race is no failure, but nothing of it is kept; whoever won did the work. A row that
+/// cannot be understood is told of and left alone, so that it holds nobody up.
 fn unless_stale(outcome: Result<bool, Error>) -> Result<bool, Error> {
     match outcome {
+        Err(error) if error.kind == Kind::Internal => {
+            tracing::error!("an attempt could not be reaped: {}", error.chain());
+            Ok(false)
+        }
         Err(error)
             if matches!(
                 error.reason,

@@ -6,7 +6,10 @@ use super::wire;
 use crate::db::Tx;
 use crate::events::{Context, Topic};
 use crate::fleet::store::agent::agent_by_id;
-use crate::lifecycle::attempt::{attempt_count_live, attempt_offer};
+use crate::lifecycle::Failure;
+use crate::lifecycle::attempt::{
+    AttemptEvent, Report, attempt_apply, attempt_count_live, attempt_offer,
+};
 use crate::lifecycle::run::{
     Run, RunEvent, RunState, run_apply, run_exclusive_holder, run_get, run_list_queued,
     run_list_queued_after,
@@ -14,7 +17,7 @@ use crate::lifecycle::run::{
 use crate::supervisor::{Activity, Task};
 use async_trait::async_trait;
 use provado_model::id::{AttemptId, RunId};
-use provado_model::{Error, Reason};
+use provado_model::{Error, Kind, Reason};
 use std::time::Duration;
 
 /// Runs sent by one transaction.
@@ -64,8 +67,11 @@ impl Task for DispatchTask {
         }
         let sent = match self.send_all(&ctx, &candidates).await {
             Ok(sent) => sent,
-            // Someone else was quicker with one of them: each by itself, so that the others go.
-            Err(error) if is_race(&error) => self.send_each(&ctx, &candidates).await?,
+            // Someone else was quicker with one of them, or one cannot be sent at all: each by
+            // itself, so that the others go.
+            Err(error) if is_race(&error) || error.kind == Kind::Internal => {
+                self.send_each(&ctx, &candidates).await?
+            }
             Err(error) => return Err(error),
         };
         // Nothing sent means that all of them wait; to look again at once would not help.
@@ -150,10 +156,30 @@ impl DispatchTask {
             match self.send_all(ctx, std::slice::from_ref(run)).await {
                 Ok(count) => sent = sent.saturating_add(count),
                 Err(error) if is_race(&error) => {}
+                Err(error) if error.kind == Kind::Internal => {
+                    self.fail(ctx, *run, &error).await?;
+                    sent = sent.saturating_add(1);
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(sent)
+    }
+
+    /// Ends a run that cannot be sent because of what stands in the rows.
+    async fn fail(&self, ctx: &Context, id: RunId, error: &Error) -> Result<(), Error> {
+        tracing::error!(run.id = %id, "a run cannot be sent: {}", error.chain());
+        let mut tx = self.dispatch.core.db.begin().await?;
+        if let Some(run) = run_get(&mut tx, id).await?
+            && run.state == RunState::Queued
+        {
+            let event = RunEvent::Fail {
+                failure: Failure::from(error),
+                outcome: None,
+            };
+            run_apply(&mut tx, ctx, &run, event).await?;
+        }
+        tx.commit().await
     }
 
     /// Sends one run, if it may go; how many rows of `run` moved: 0 or 1.
@@ -216,7 +242,6 @@ impl DispatchTask {
                 self.dispatch.push_on_commit(tx, agent, command);
             }
             Err(failure) => {
-                use crate::lifecycle::attempt::{AttemptEvent, Report, attempt_apply};
                 let event = AttemptEvent::Fail {
                     failure: failure.clone(),
                     report: Report::default(),

@@ -57,15 +57,20 @@ impl Task for VerifyTask {
         let runs = run_unverified(&mut tx, BATCH).await?;
         drop(tx);
         let mut more = Activity::Idle;
+        let mut broken = None;
         for id in &runs {
             let mut tx = self.core.db.begin().await?;
             match self.verify(&mut tx, &ctx, *id).await {
                 Ok(()) => tx.commit().await?,
                 // Someone else changed the backup: it is looked at again.
                 Err(error) if error.reason == Reason::VersionStale => {}
-                Err(error) => return Err(error),
+                // One that cannot be understood must not hold up the others.
+                Err(error) => broken = Some(error),
             }
             more = Activity::Done;
+        }
+        if let Some(error) = broken {
+            return Err(error);
         }
         if u32::try_from(runs.len()).is_ok_and(|count| count >= BATCH) {
             more = Activity::More;

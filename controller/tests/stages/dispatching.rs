@@ -4,11 +4,15 @@ use crate::reports::{self, kind};
 use crate::world::{World, run_id};
 use provado_controller::fleet::store::database::database_set_gone;
 use provado_controller::lifecycle::attempt::AttemptState;
-use provado_controller::lifecycle::run::RunState;
+use provado_controller::lifecycle::run::{
+    NewRun, RunEvent, RunKind, RunState, run_apply, run_insert,
+};
 use provado_controller::supervisor::Activity;
+use provado_model::id::RunId;
 use provado_proto::agent::v1::job::Kind;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::run_service_server::RunService;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn an_offer_is_a_row_before_it_is_sent_and_says_everything() {
@@ -225,4 +229,42 @@ async fn an_inspection_and_a_drill_are_told_what_they_need() {
     };
     assert_eq!(job.proof_id, world.attempt(drill, 1).await.id.to_string());
     assert_eq!(job.backup.unwrap().backup_id, backup.to_string());
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_understood_holds_nobody_up() {
+    let world = World::new().await;
+    world.with_repository().await;
+    world.disconnect();
+    let strange = world.request_backup("crm").await;
+    world.settle().await;
+    let mut requested = NewRun::new(
+        RunId::from_uuid(Uuid::from_u128(5)),
+        RunKind::Backup,
+        serde_json::json!({"kind": "dance"}),
+    );
+    requested.binding = world.run(strange).await.binding;
+    let ctx = world.core.task_context("test");
+    let mut tx = world.begin().await;
+    run_insert(&mut tx, &ctx, &requested).await.unwrap();
+    // The same for one that was let in before.
+    requested.id = RunId::from_uuid(Uuid::from_u128(6));
+    requested.binding.exclusive_key = None;
+    let queued = run_insert(&mut tx, &ctx, &requested)
+        .await
+        .unwrap()
+        .into_inner();
+    let admit = RunEvent::Admit(queued.binding.clone());
+    run_apply(&mut tx, &ctx, &queued, admit).await.unwrap();
+    tx.commit().await.unwrap();
+    let good = world.request_backup("shop").await;
+    world.connect();
+    world.settle().await;
+    assert_eq!(world.run(good).await.state, RunState::Dispatched);
+    for number in [5, 6] {
+        let run = world.run(RunId::from_uuid(Uuid::from_u128(number))).await;
+        assert_eq!(run.state, RunState::Failed, "{number}");
+        assert_eq!(run.failure.unwrap().reason, "INTERNAL");
+    }
+    world.assert_rest().await;
 }
