@@ -30,7 +30,8 @@ pub(crate) fn install(agent: &mut Agent, body: &str) {
     let _ = std::fs::create_dir(&directory);
     let path = directory.join("pg_dump");
     let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'pg_dump (PostgreSQL) 15.99'; exit 0; fi\n{body}\n"
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'pg_dump (PostgreSQL) 15.99'; \
+         exit 0; fi\n{body}\n"
     );
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -51,7 +51,8 @@ impl ArchiveDirectory {
 impl Drop for ArchiveDirectory {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a directory of an archive is left");
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "a directory of an archive is left");
         }
     }
 }
