@@ -7,6 +7,7 @@
 mod allow;
 pub mod api;
 mod enroll;
+mod heard;
 mod inventory;
 pub mod model;
 pub mod plan;
@@ -20,7 +21,6 @@ mod task;
 mod wire;
 
 pub use allow::AgentAllowList;
-pub use api::resolve_instance;
 pub use enroll::Enroll;
 pub use progress::{LiveProgress, ProgressBoard, progress_from_json, progress_to_json};
 pub use renew::AgentPeer;
@@ -31,9 +31,9 @@ pub use task::FleetTask;
 use crate::db::Statement;
 use crate::lifecycle::controller::Core;
 use crate::request::PageTokens;
+use heard::Heard;
 use provado_identity::Authorities;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 
 /// The slice: everything its services and its task share.
 #[derive(Debug)]
@@ -47,8 +47,7 @@ pub struct Fleet {
     pub(in crate::fleet) pages: PageTokens,
     /// The newest signed checkpoint; empty before the first.
     pub(in crate::fleet) checkpoint: RwLock<Arc<str>>,
-    /// Agents heard since the task last wrote that down.
-    pub(in crate::fleet) heard: Mutex<HashMap<provado_model::id::AgentId, jiff::Timestamp>>,
+    pub(in crate::fleet) heard: Heard,
 }
 
 impl Fleet {
@@ -60,7 +59,7 @@ impl Fleet {
             sessions: SessionRegistry::new(),
             progress: Arc::new(ProgressBoard::default()),
             checkpoint: RwLock::new(Arc::from("")),
-            heard: Mutex::default(),
+            heard: Heard::default(),
             core,
             authorities,
             times,

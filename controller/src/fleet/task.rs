@@ -1,19 +1,14 @@
 //! What the fleet does by itself: keeps the allow-list and the checkpoint fresh, and writes down
 //! who was heard.
 
-use super::Fleet;
 use super::store::agent;
+use super::{Fleet, heard};
 use crate::events::checkpoint_latest;
 use crate::supervisor::{Activity, Task};
 use async_trait::async_trait;
-use jiff::Timestamp;
 use provado_model::Error;
-use provado_model::id::AgentId;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-
-/// Agents whose last sign of life is written in one transaction.
-const HEARD_BATCH: usize = 500;
 
 /// The fleet's background work.
 #[derive(Debug)]
@@ -40,12 +35,6 @@ impl Task for FleetTask {
 }
 
 impl Fleet {
-    /// Notes that an agent was heard; the row follows within a period of the task.
-    pub(super) fn note_heard(&self, agent: AgentId, now: Timestamp) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.insert(agent, now);
-    }
-
     /// Loads what must be known before the first agent dials: the allow-list and the checkpoint.
     pub async fn prepare(&self) -> Result<(), Error> {
         self.allow.reload(&self.core.db).await?;
@@ -69,13 +58,7 @@ impl Fleet {
     }
 
     async fn write_heard(&self) -> Result<Activity, Error> {
-        let batch: Vec<(AgentId, Timestamp)> = {
-            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let ids: Vec<AgentId> = heard.keys().copied().take(HEARD_BATCH).collect();
-            ids.into_iter()
-                .filter_map(|id| heard.remove(&id).map(|time| (id, time)))
-                .collect()
-        };
+        let batch = self.heard.take_due(self.core.clock.monotonic());
         if batch.is_empty() {
             return Ok(Activity::Idle);
         }
@@ -84,7 +67,7 @@ impl Fleet {
             agent::agent_seen(&mut tx, *id, *time).await?;
         }
         tx.commit().await?;
-        Ok(if batch.len() == HEARD_BATCH {
+        Ok(if batch.len() == heard::BATCH {
             Activity::More
         } else {
             Activity::Done

@@ -54,6 +54,7 @@ impl FleetApi {
     async fn show_agent(&self, tx: &mut Tx, found: &Agent) -> Result<wire::Agent, Error> {
         let facts = AgentFacts {
             connected: self.fleet.sessions.is_connected(found.id),
+            last_heard: self.fleet.heard.get(found.id),
             instance_count: instance::instance_count_of_agent(tx, found.id).await?,
             live_attempt_count: attempt_count_live(tx, found.id).await?,
             certificate: certificate::certificate_newest(tx, found.id).await?,
@@ -218,7 +219,7 @@ const UNLOCK: &str = "UnlockAgent";
 
 /// The agent of `agents/{agent}`: by name, id or unique beginning of an id. Errors:
 /// `AGENT_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
-pub(in crate::fleet) async fn resolve_agent(tx: &mut Tx, name: &str) -> Result<Agent, Error> {
+async fn resolve_agent(tx: &mut Tx, name: &str) -> Result<Agent, Error> {
     let not_found = || {
         Error::new(
             Reason::AgentNotFound,
@@ -240,7 +241,7 @@ pub(in crate::fleet) async fn resolve_agent(tx: &mut Tx, name: &str) -> Result<A
 
 /// The instance of `instances/{instance}`: by name, id or unique beginning of an id. Errors:
 /// `INSTANCE_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
-pub async fn resolve_instance(tx: &mut Tx, name: &str) -> Result<Instance, Error> {
+async fn resolve_instance(tx: &mut Tx, name: &str) -> Result<Instance, Error> {
     let not_found = || {
         Error::new(
             Reason::InstanceNotFound,

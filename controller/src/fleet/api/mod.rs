@@ -6,7 +6,7 @@ mod joining;
 mod rate;
 mod show;
 
-pub use administration::{FleetApi, resolve_instance};
+pub use administration::FleetApi;
 pub use connected::SessionApi;
 pub use joining::EnrollmentApi;
 

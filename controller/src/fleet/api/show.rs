@@ -4,11 +4,13 @@ use crate::fleet::model::{Agent, AgentCertificate, AgentState, Database, Instanc
 use crate::lifecycle::backup::Backup;
 use crate::request::wire::{count_out, size_out, time_out};
 use data_encoding::BASE64;
+use jiff::Timestamp;
 use provado_proto::operator::v1 as wire;
 
 /// Facts about an agent that stand in other tables or in memory.
 pub(super) struct AgentFacts {
     pub connected: bool,
+    pub last_heard: Option<Timestamp>,
     pub instance_count: u64,
     pub live_attempt_count: u64,
     pub certificate: Option<AgentCertificate>,
@@ -32,7 +34,7 @@ pub(super) fn agent(agent: &Agent, facts: &AgentFacts) -> wire::Agent {
         os: agent.host.os.clone(),
         agent_version: agent.host.agent_version.clone(),
         create_time: Some(time_out(agent.create_time)),
-        last_seen_time: agent.last_seen_time.map(time_out),
+        last_seen_time: facts.last_heard.or(agent.last_seen_time).map(time_out),
         certificate_expire_time: facts.certificate.as_ref().map(|it| time_out(it.not_after)),
         certificate_generation: size_out(agent.certificate_generation),
         sealing_recipient: agent.sealing_recipient.clone().unwrap_or_default(),

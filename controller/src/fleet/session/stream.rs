@@ -6,11 +6,15 @@ use provado_proto::agent::v1::SessionResponse;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::Status;
 
 /// Messages written but not yet sent.
 const OUTBOUND_MAX: usize = 16;
+
+/// How long a message may wait to be taken by the connection.
+const SEND_WAIT: Duration = Duration::from_secs(30);
 
 type Item = Result<SessionResponse, Status>;
 
@@ -64,7 +68,7 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Writes a message; false when nobody reads any more.
+    /// Writes a message; false when nobody reads any more, or so slowly that it is the same.
     pub async fn send(
         &mut self,
         message: provado_proto::agent::v1::session_response::Message,
@@ -74,12 +78,13 @@ impl Outbound {
             sequence: self.sequence,
             message: Some(message),
         };
-        self.sender.send(Ok(response)).await.is_ok()
+        let sent = tokio::time::timeout(SEND_WAIT, self.sender.send(Ok(response)));
+        matches!(sent.await, Ok(Ok(())))
     }
 
     /// Ends the stream with an error.
     pub async fn fail(&mut self, status: Status) {
         // Nobody reads any more: then nobody needs the reason either.
-        let _ = self.sender.send(Err(status)).await;
+        let _ = tokio::time::timeout(SEND_WAIT, self.sender.send(Err(status))).await;
     }
 }
