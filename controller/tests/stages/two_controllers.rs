@@ -10,6 +10,7 @@ use provado_model::Reason;
 use provado_model::audit_chain::verify_chain;
 use provado_model::time::ManualClock;
 use provado_proto::common::v1::CheckLevel;
+use provado_proto::operator::v1::run_service_server::RunService;
 use std::sync::Arc;
 
 /// Activates every task of both controllers at the same time, until two rounds changed nothing.
@@ -97,6 +98,28 @@ async fn two_controllers_make_one_effect() {
         server.psql(&url, "SELECT COUNT(*) FROM attempt;").trim(),
         "7"
     );
+    first.core.db.close().await;
+    second.core.db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_to_two_controllers_makes_one_run() {
+    let server = Server::shared();
+    let url = server.create_database();
+    let first = World::open(&url).await;
+    let db = Database::open(&url).await.unwrap();
+    let second = World::on(db, Arc::<ManualClock>::clone(&first.clock), 2).await;
+    first.with_repository().await;
+    for database in ["shop", "crm", ""] {
+        let request = first.backup_request(database);
+        let (one, other) = tokio::join!(
+            first.runs.run_backup(first.ask(request.clone())),
+            second.runs.run_backup(second.ask(request.clone()))
+        );
+        assert_eq!(one.unwrap().into_inner(), other.unwrap().into_inner());
+    }
+    // The init, two databases, and the whole instance with two parts.
+    assert_eq!(server.psql(&url, "SELECT COUNT(*) FROM run;").trim(), "6");
     first.core.db.close().await;
     second.core.db.close().await;
 }

@@ -13,6 +13,7 @@ use crate::lifecycle::controller::Core;
 use crate::request::{Caller, PageTokens, status};
 use crate::sealed::SealedIdentities;
 use futures_util::stream::BoxStream;
+use provado_model::Reason;
 use provado_proto::operator::v1::run_service_server::RunService;
 use provado_proto::operator::v1::{
     CancelRunRequest, CancelRunResponse, GetRunRequest, GetRunResponse, ListRunsRequest,
@@ -52,14 +53,25 @@ impl Runs {
     }
 }
 
+/// How often a request that lost a race is served anew before its caller must send it again.
+const RETRIES_MAX: u32 = 3;
+
 /// A unary method that asks for something: caller and request go to the method of the same name.
+/// Of the same request sent twice at the same time, one finds the answer of the other.
 macro_rules! asks {
     ($self:ident, $request:ident, $method:path) => {{
         let caller = Caller::of_request(&$request).map_err(status)?.clone();
-        $method($self, &caller, &$request.into_inner())
-            .await
-            .map(Response::new)
-            .map_err(status)
+        let request = $request.into_inner();
+        let mut outcome = $method($self, &caller, &request).await;
+        for _ in 0..RETRIES_MAX {
+            match &outcome {
+                Err(error) if error.reason == Reason::VersionStale => {
+                    outcome = $method($self, &caller, &request).await;
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
+        outcome.map(Response::new).map_err(status)
     }};
 }
 
