@@ -4,8 +4,7 @@
 //! socket nobody reads. Work of a run is named `provado:<run id>`, so that it can be ended by
 //! name (INV-NOORPHAN). Nothing without that name is ever touched.
 
-use super::APPLICATION_PREFIX;
-use super::connection::{PgError, ServerAddress};
+use super::connection::PgError;
 use super::sql::ReadRow as _;
 use sqlx::PgConnection;
 
@@ -15,10 +14,6 @@ pub const HOUSEKEEPING: &str = "provado";
 const END_BACKENDS: &str = "\
     SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
     WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid()";
-
-const LIST_BACKENDS: &str = "\
-    SELECT DISTINCT application_name FROM pg_catalog.pg_stat_activity \
-    WHERE application_name LIKE $1 AND pid <> pg_catalog.pg_backend_pid()";
 
 const LIST_WAITING: &str = "\
     SELECT w.pid, COALESCE(w.application_name, '') AS application_name, \
@@ -59,33 +54,6 @@ pub async fn end_backends(
         .await
         .map_err(|source| PgError::query("end backends of this run", source))?;
     Ok(ended.len())
-}
-
-/// Ends the backends of every run except those in `live`, on one server. Tells their names.
-///
-/// For the start of an agent. Two agents may serve one server, so the caller passes the names of
-/// runs it knows to live elsewhere, where there are any.
-pub async fn sweep_backends(
-    address: &ServerAddress,
-    live: &[String],
-) -> Result<Vec<String>, PgError> {
-    let mut connection = address
-        .connect(&address.maintenance_database, HOUSEKEEPING)
-        .await?;
-    let rows = sqlx::query(LIST_BACKENDS)
-        .bind(format!("{APPLICATION_PREFIX}%"))
-        .fetch_all(&mut connection)
-        .await
-        .map_err(|source| PgError::query("list backends of earlier runs", source))?;
-    let mut ended = Vec::new();
-    for row in rows {
-        let name: String = row.read("application_name")?;
-        if !live.contains(&name) {
-            end_backends(&mut connection, &name).await?;
-            ended.push(name);
-        }
-    }
-    Ok(ended)
 }
 
 /// Who waits behind the locks of the backends with this application name, longest first; at most

@@ -25,6 +25,3 @@ pub use tools::{InstalledTools, Tools};
 pub fn application_name(run: provado_model::id::RunId) -> String {
     format!("provado:{run}")
 }
-
-/// The prefix of every [`application_name`], for the sweep when an agent starts.
-pub const APPLICATION_PREFIX: &str = "provado:";

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, unreachable_pub, dead_code)]
 
+mod activity;
 mod damage;
 mod inventory;
 mod jobs;
