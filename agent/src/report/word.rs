@@ -106,3 +106,6 @@ async fn open(
     };
     Ok((backup, Repository::open(Arc::new(backend), opening).await?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,9 +16,9 @@ fn program(config: &Path) -> Command {
 fn configure(world: &World) -> std::path::PathBuf {
     let path = world.folder.path().join("agent.toml");
     let text = format!(
-        "data_dir = {:?}\ndrill_directory = {:?}\ndiscover = false\n",
-        world.config().data_dir,
-        world.folder.path()
+        "data_dir = '{}'\ndrill_directory = '{}'\ndiscover = false\n",
+        world.config().data_dir.display(),
+        world.folder.path().display()
     );
     std::fs::write(&path, text).unwrap();
     path
