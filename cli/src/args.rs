@@ -15,8 +15,8 @@ use std::path::PathBuf;
     about,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done · 1 the run failed · 2 wrong input · 3 not found · \
-                  4 not allowed · 5 wrong state · 6 unsupported · 7 exhausted · 8 unavailable · 9 a check or drill \
-                  found a difference · 70 a bug"
+                  4 not allowed · 5 wrong state · 6 unsupported · 7 exhausted · \
+                  8 unavailable · 9 a check or drill found a difference · 70 a bug"
 )]
 pub(crate) struct Cli {
     /// How results are printed.

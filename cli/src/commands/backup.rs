@@ -1,5 +1,7 @@
 //! `provado backup`: take one, list them, look at one, check one.
 
+mod show;
+
 use crate::args::{Part, Wait};
 use crate::commands::sealing;
 use crate::context::{Context, unary};
@@ -8,10 +10,10 @@ use crate::names::{InstanceAndDatabase, optional, resource};
 use crate::output::{self, Column, Table, human};
 use crate::watch;
 use provado_model::label;
-use provado_proto::common::v1::{CheckLevel, Scope};
+use provado_proto::common::v1::CheckLevel;
 use provado_proto::operator::v1::keep::Rule;
 use provado_proto::operator::v1::{
-    Backup, BackupFilter, Keep, ListBackupsRequest, RunBackupRequest, RunCheckRequest,
+    BackupFilter, Keep, ListBackupsRequest, RunBackupRequest, RunCheckRequest,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -127,7 +129,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
             if context.is_json() {
                 output::print_json(&backup)?;
             } else {
-                print(context, &backup);
+                show::print(context, &backup);
             }
             Ok(Exit::Done)
         }
@@ -226,12 +228,12 @@ async fn list(context: &Context, args: ListArgs) -> Result<Exit> {
             human::short(&backup.name).to_owned(),
             format!("{}/{}", human::last(&backup.instance), backup.database_name),
             human::instant(backup.consistent_time.as_ref(), context.now()),
-            holds(backup),
+            show::holds(backup),
             human::bytes(backup.plain_bytes),
             human::bytes(backup.added_bytes),
             human::count(backup.row_count),
             human::word(backup.check_state().as_str_name(), "BACKUP_CHECK_STATE_"),
-            kept(context, backup),
+            show::kept(context, backup),
         ]);
     }
     table.print("No backups yet. Take one with `provado backup run INSTANCE/DATABASE`.");
@@ -239,117 +241,6 @@ async fn list(context: &Context, args: ListArgs) -> Result<Exit> {
         output::note("There are more; give a larger --limit or a narrower target.");
     }
     Ok(Exit::Done)
-}
-
-fn print(context: &Context, backup: &Backup) {
-    let instance = human::last(&backup.instance);
-    let database = output::human_line(&backup.database_name);
-    let now = context.now();
-    let field = |name: &str, value: String| output::line(&format!("{name:<16}{value}"));
-    field("backup", human::last(&backup.name).to_owned());
-    field("of", format!("{instance}/{database}"));
-    field(
-        "taken",
-        human::instant(backup.consistent_time.as_ref(), now),
-    );
-    field("took", human::millis(backup.duration_millis));
-    field("holds", holds(backup));
-    field(
-        "contents",
-        format!(
-            "{} tables, {} rows, {} large objects, {}",
-            human::count(backup.table_count),
-            human::count(backup.row_count),
-            human::count(backup.large_object_count),
-            human::bytes(backup.plain_bytes)
-        ),
-    );
-    field(
-        "stored",
-        format!(
-            "{} needed, {} of it added by this backup",
-            human::bytes(backup.stored_bytes),
-            human::bytes(backup.added_bytes)
-        ),
-    );
-    field(
-        "segments",
-        format!(
-            "{}, {} of them were there before",
-            human::count(backup.segment_count),
-            human::count(backup.reused_segment_count)
-        ),
-    );
-    let state = human::word(backup.check_state().as_str_name(), "BACKUP_CHECK_STATE_");
-    let when = backup
-        .check_time
-        .as_ref()
-        .map(|t| human::instant(Some(t), now));
-    field(
-        "checked",
-        when.map_or_else(|| state.clone(), |when| format!("{state}, {when}")),
-    );
-    for damage in &backup.damages {
-        field("damage", output::human_line(damage));
-    }
-    if !backup.proof.is_empty() {
-        field("proof", human::last(&backup.proof).to_owned());
-    }
-    field("kept", kept(context, backup));
-    field("repository", human::last(&backup.repository).to_owned());
-    field(
-        "server",
-        format!(
-            "PostgreSQL {}, dumped by pg_dump {}",
-            version(backup.server_version_number),
-            human::or_dash(&backup.tool_version)
-        ),
-    );
-    if backup.opaque {
-        field(
-            "note",
-            "the archive's version is unknown here; it is stored as one stream".into(),
-        );
-    }
-    field(
-        "encrypted to",
-        match backup.recipients.as_slice() {
-            [] => "nobody: it is stored in the clear".to_owned(),
-            recipients => recipients.join(", "),
-        },
-    );
-    if !backup.parent_backup.is_empty() {
-        field("parent", human::last(&backup.parent_backup).to_owned());
-    }
-    field("labels", human::labels(&backup.labels));
-    field("run", human::last(&backup.run).to_owned());
-    field("packs", backup.packs.len().to_string());
-}
-
-fn holds(backup: &Backup) -> String {
-    let Some(selection) = &backup.selection else {
-        return "everything".to_owned();
-    };
-    let scope = match selection.scope() {
-        Scope::Unspecified | Scope::Everything => "everything",
-        Scope::SchemaOnly => "schema",
-        Scope::DataOnly => "data",
-    };
-    match selection.table_patterns.as_slice() {
-        [] => scope.to_owned(),
-        patterns => output::human_line(&format!("{scope} of {}", patterns.join(", "))),
-    }
-}
-
-fn kept(context: &Context, backup: &Backup) -> String {
-    let state = human::word(backup.keep_state().as_str_name(), "BACKUP_KEEP_STATE_");
-    if backup.keep_forever {
-        return format!("{state}, forever");
-    }
-    match backup.keep_until_time.as_ref().and_then(human::timestamp) {
-        Some(until) => format!("{state}, ends {}", human::age(until, context.now())),
-        None => state,
-    }
 }
 
 /// `15.18` for 150018; `9.6.24` before 10.
