@@ -55,7 +55,7 @@ pub(super) async fn settle(
                 report,
             };
             attempt_apply(tx, ctx, settled.attempt, event).await?;
-            let event = failed(settled.run, failure.clone(), json);
+            let event = failed(settled.run, ctx, failure.clone(), json);
             run_apply(tx, ctx, settled.run, event).await?;
             Ok(None)
         }
@@ -90,8 +90,14 @@ async fn good(
     Ok(backup)
 }
 
-/// A run that was asked to end and failed of being stopped is canceled, not failed.
-fn failed(run: &Run, failure: Failure, outcome: serde_json::Value) -> RunEvent {
+/// What becomes of a run whose attempt failed. One that was asked to end and failed of being stopped
+/// is canceled; one whose agent went down under it is left to another attempt; else it fails.
+fn failed(run: &Run, ctx: &Context, failure: Failure, outcome: serde_json::Value) -> RunEvent {
+    // How an agent says that it restarted while the attempt was at work.
+    let interrupted = failure.reason == Reason::ServiceUnavailable.as_str();
+    if interrupted {
+        return again(run, ctx, failure, outcome);
+    }
     let outcome = Some(outcome);
     if run.cancel_requested && failure.known_kind() == Some(Kind::Cancelled) {
         RunEvent::Cancel { outcome }
@@ -102,16 +108,19 @@ fn failed(run: &Run, failure: Failure, outcome: serde_json::Value) -> RunEvent {
 
 /// An agent that stopped by itself (it was shut down) leaves the run to another attempt.
 fn stopped(run: &Run, ctx: &Context, outcome: serde_json::Value) -> RunEvent {
-    if run.cancel_requested {
-        return RunEvent::Cancel {
-            outcome: Some(outcome),
-        };
-    }
     let cause = Failure::new(
         Reason::Canceled,
         "the agent stopped the attempt although nobody had asked for it: it was shut down",
     );
-    if run.has_attempts_left() {
+    again(run, ctx, cause, outcome)
+}
+
+/// Another attempt, where one is wanted and allowed.
+fn again(run: &Run, ctx: &Context, cause: Failure, outcome: serde_json::Value) -> RunEvent {
+    let outcome = Some(outcome);
+    if run.cancel_requested {
+        RunEvent::Cancel { outcome }
+    } else if run.has_attempts_left() {
         RunEvent::Requeue {
             not_before: ctx.now.saturating_add(STOPPED_WAIT).unwrap_or(ctx.now),
             cause,
@@ -119,7 +128,7 @@ fn stopped(run: &Run, ctx: &Context, outcome: serde_json::Value) -> RunEvent {
     } else {
         RunEvent::Fail {
             failure: cause,
-            outcome: Some(outcome),
+            outcome,
         }
     }
 }

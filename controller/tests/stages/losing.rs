@@ -199,3 +199,31 @@ async fn nothing_waits_for_ever() {
     }
     world.assert_rest().await;
 }
+
+#[tokio::test]
+async fn an_agent_that_restarted_under_a_run_gets_it_again_until_the_limit() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let run = world.request_backup("shop").await;
+    for number in 1..=3_u32 {
+        world.settle().await;
+        let start = world.take_start();
+        assert_eq!(start.attempt.clone().unwrap().fence, i64::from(number));
+        let outcome = reports::failed("SERVICE_UNAVAILABLE");
+        world.report(&start, outcome).await.unwrap();
+        world.advance(10);
+    }
+    world.settle().await;
+    let ended = world.run(run).await;
+    assert_eq!(ended.state, RunState::Failed);
+    assert_eq!(ended.failure.unwrap().reason, "SERVICE_UNAVAILABLE");
+    // One that was asked to end is not begun again.
+    let canceled = world.request_backup("crm").await;
+    world.settle().await;
+    let start = world.take_start();
+    world.cancel(canceled).await.unwrap();
+    let outcome = reports::failed("SERVICE_UNAVAILABLE");
+    world.report(&start, outcome).await.unwrap();
+    assert_eq!(world.run(canceled).await.state, RunState::Canceled);
+    world.assert_rest().await;
+}
