@@ -10,3 +10,10 @@ CREATE TABLE backup_pack (
 );
 
 CREATE INDEX backup_pack_by_pack ON backup_pack (pack_id);
+
+-- Packs that a check found damaged: no new backup refers to what is in them.
+CREATE TABLE damaged_pack (
+    pack_id TEXT COLLATE "C" PRIMARY KEY,
+    run_id TEXT COLLATE "C" NOT NULL,
+    found_time BIGINT NOT NULL
+);

@@ -10,3 +10,10 @@ CREATE TABLE backup_pack (
 ) STRICT;
 
 CREATE INDEX backup_pack_by_pack ON backup_pack (pack_id);
+
+-- Packs that a check found damaged: no new backup refers to what is in them.
+CREATE TABLE damaged_pack (
+    pack_id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    found_time INTEGER NOT NULL
+) STRICT;

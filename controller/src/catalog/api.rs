@@ -6,7 +6,7 @@ use crate::db::Tx;
 use crate::fleet::store::agent::agent_by_id;
 use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::backup::{
-    Backup, BackupCheck, BackupFilter, BackupKeep, backup_list, backup_pack_list,
+    Backup, BackupCheck, BackupFilter, BackupKeep, backup_list, backup_pack_list, pack_damage_list,
 };
 use crate::lifecycle::controller::Core;
 use crate::lifecycle::facts::{DamageFact, Detail, DifferenceFact, Facts};
@@ -30,6 +30,8 @@ use tonic::{Request, Response, Status};
 const LIST: &str = "ListBackups";
 /// Packs shown of one backup.
 const PACKS_MAX: u32 = 10_000;
+/// Damaged packs named with one backup.
+const DAMAGED_PACKS_MAX: u32 = 20;
 /// Rows looked through for one page when labels are asked for, which no index knows.
 const LOOKED_AT_MAX: usize = 100_000;
 
@@ -171,10 +173,18 @@ async fn show(tx: &mut Tx, backup: &Backup, packs: Packs) -> Result<operator::Ba
     wire::backup(backup, around)
 }
 
-/// What the last check or drill that found damage said, for a backup that is corrupt.
+/// What the last check or drill that found damage said, for a backup that is corrupt; for another
+/// one, which packs it shares with such a backup.
 async fn damages(tx: &mut Tx, backup: &Backup) -> Result<Vec<String>, Error> {
     if backup.check_state != BackupCheck::Corrupt {
-        return Ok(Vec::new());
+        let shared = pack_damage_list(tx, backup.facts.id, DAMAGED_PACKS_MAX).await?;
+        let tell = |pack| {
+            format!(
+                "it needs the pack {pack}, which a check of another backup found damaged: check \
+                 this one too"
+            )
+        };
+        return Ok(shared.into_iter().map(tell).collect());
     }
     let filter = RunFilter {
         kinds: vec![RunKind::Check, RunKind::Drill],

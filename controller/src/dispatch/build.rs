@@ -9,7 +9,9 @@ use crate::fleet::store::database::database_by_id;
 use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{Attempt, attempt_list_live_of_agent};
-use crate::lifecycle::backup::{Backup, BackupKeep, backup_get, backup_latest};
+use crate::lifecycle::backup::{
+    Backup, BackupKeep, Selection, backup_get, backup_latest, pack_damage_list,
+};
 use crate::lifecycle::run::{Run, run_get};
 use crate::lifecycle::spec::{BackupSpec, CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec};
 use crate::lifecycle::wire::{level_out, selection_out};
@@ -87,14 +89,8 @@ async fn backup(
             ),
         )));
     };
-    let parent = backup_latest(
-        tx,
-        instance.id,
-        &database.name,
-        Some(repository.facts.id),
-        Some(spec.selection.class()),
-    )
-    .await?;
+    let class = spec.selection.class();
+    let parent = parent_of(tx, (&instance, &repository), &database.name, class).await?;
     Ok(Ok(Kind::Backup(proto::BackupJob {
         instance: Some(wire::instance(&instance)),
         database_name: database.name,
@@ -115,6 +111,24 @@ async fn backup(
             .as_ref()
             .map_or(0, |parent| size_out(parent.facts.stored_bytes)),
     })))
+}
+
+/// The backup to compare segments with: the newest good one of the same thing in the same place.
+/// One that needs a pack known to be damaged is none, though it was not checked itself: what refers
+/// to a damaged segment would be as damaged.
+async fn parent_of(
+    tx: &mut Tx,
+    (instance, repository): (&Instance, &Repository),
+    database_name: &str,
+    class: Selection,
+) -> Result<Option<Backup>, Error> {
+    let place = Some(repository.facts.id);
+    let newest = backup_latest(tx, instance.id, database_name, place, Some(class)).await?;
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    let damaged = pack_damage_list(tx, newest.facts.id, 1).await?;
+    Ok(damaged.is_empty().then_some(newest))
 }
 
 async fn restore(

@@ -16,4 +16,3 @@ pub use api::Proofs;
 pub use model::{Proof, ProofLevel};
 pub use store::STATEMENTS;
 pub use task::VerifyTask;
-

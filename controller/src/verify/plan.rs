@@ -5,6 +5,7 @@ use crate::lifecycle::facts::{Detail, DrillFacts, Facts};
 use crate::lifecycle::run::{Run, RunState};
 use crate::lifecycle::spec::CheckLevel;
 use provado_model::Reason;
+use provado_model::id::PackId;
 
 /// What was found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,4 +66,19 @@ fn tells_damage(run: &Run) -> bool {
     let reason = run.failure.as_ref().map(|failure| failure.reason.as_str());
     reason == Some(Reason::CheckFoundDamage.as_str())
         || reason == Some(Reason::DrillFoundDifference.as_str())
+}
+
+/// The packs among what a check found damaged: objects `.../packs/<pack id>.pack`.
+pub(super) fn damaged_packs(facts: Option<&Facts>) -> Vec<PackId> {
+    let Some(Detail::Check(check)) = facts.and_then(|facts| facts.detail.as_ref()) else {
+        return Vec::new();
+    };
+    check
+        .damages
+        .iter()
+        .filter_map(|damage| {
+            let (_, name) = damage.object_key.rsplit_once("/packs/")?;
+            name.strip_suffix(".pack")?.parse().ok()
+        })
+        .collect()
 }

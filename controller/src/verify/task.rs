@@ -6,7 +6,9 @@ use super::store::{proof_insert, run_unverified, verification_insert};
 use crate::db::Tx;
 use crate::events::{Context, Topic};
 use crate::fleet::store::agent::agent_by_id;
-use crate::lifecycle::backup::{Backup, CheckStep, backup_check_apply, backup_get};
+use crate::lifecycle::backup::{
+    Backup, CheckStep, backup_check_apply, backup_get, pack_damage_clear, pack_damage_insert,
+};
 use crate::lifecycle::controller::Core;
 use crate::lifecycle::facts::{DrillFacts, Facts};
 use crate::lifecycle::run::{Run, run_get};
@@ -100,6 +102,18 @@ impl VerifyTask {
             Finding::Nothing => {}
             Finding::Found(step) => {
                 backup_check_apply(tx, ctx, &backup, step).await?;
+                match step {
+                    CheckStep::FoundCorrupt => {
+                        for pack in plan::damaged_packs(facts.as_ref()) {
+                            pack_damage_insert(tx, ctx, pack, id).await?;
+                        }
+                    }
+                    // Both read every byte of every pack.
+                    CheckStep::FoundIntact | CheckStep::FoundReadable => {
+                        pack_damage_clear(tx, backup.facts.id).await?;
+                    }
+                    CheckStep::FoundPresent | CheckStep::FoundProven => {}
+                }
             }
             Finding::Proven(drill) => {
                 let facts = facts.unwrap_or_default();

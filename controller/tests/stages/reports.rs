@@ -97,8 +97,22 @@ pub(crate) fn restored(database_name: &str) -> agent::Outcome {
     }))
 }
 
+/// The same of a pack that a backup of [`World::backed_up`] has.
+pub(crate) fn damaged_pack(backup: BackupId) -> agent::Outcome {
+    let mut report = damaged();
+    if let Some(Detail::Check(check)) = &mut report.detail {
+        check.damages[0].object_key = format!("instances/x/packs/{}.pack", pack_of(backup));
+    }
+    report
+}
+
+/// The pack of a backup that was made without a parent.
+fn pack_of(backup: BackupId) -> Uuid {
+    Uuid::from_u128(backup.uuid().as_u128() ^ 1)
+}
+
 impl World {
-    /// What an agent reports of a backup that went well.
+    /// What an agent reports of a backup that went well. It refers to its parent's pack, too.
     pub(crate) fn backed_up(&self, start: &agent::StartAttempt) -> agent::Outcome {
         let Some(Kind::Backup(job)) = kind(start) else {
             panic!("not a backup: {start:?}");
@@ -135,12 +149,16 @@ impl World {
             table_count: 2,
             row_count: 10,
             large_object_count: 3,
-            packs: vec![agent::PackFact {
-                pack_id: Uuid::from_u128(id.uuid().as_u128() ^ 1).to_string(),
-                pack_sha256: vec![1; 32],
-                stored_bytes: 400,
-                referred_bytes: 380,
-            }],
+            packs: [Some(id), job.parent_backup_id.parse().ok()]
+                .into_iter()
+                .flatten()
+                .map(|of| agent::PackFact {
+                    pack_id: pack_of(of).to_string(),
+                    pack_sha256: vec![1; 32],
+                    stored_bytes: 400,
+                    referred_bytes: 380,
+                })
+                .collect(),
             manifest_sha256: vec![2; 32],
             description_sha256: digest.to_vec(),
             description_signature: self.agent_key.sign(&signed).unwrap().to_vec(),

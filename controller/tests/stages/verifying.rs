@@ -234,3 +234,49 @@ async fn proofs_are_listed_by_what_they_are_about() {
     let answer = world.proofs.get_proof(world.ask(request)).await;
     assert_reason(answer, Reason::ProofNotFound);
 }
+
+#[tokio::test]
+async fn no_new_backup_builds_on_a_pack_that_was_found_damaged() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let first = world.back_up("shop").await;
+    let second = world.back_up("shop").await;
+    world.request_check(first).await;
+    world.settle().await;
+    let start = world.take_start();
+    let report = reports::damaged_pack(first);
+    world.report(&start, report).await.unwrap();
+    world.settle().await;
+    // The second is not known to be damaged, but it refers to the same pack.
+    assert_eq!(state(&world, second).await, BackupCheck::Unchecked);
+    let request = operator::GetBackupRequest {
+        name: format!("backups/{second}"),
+    };
+    let answer = world.backups.get_backup(world.ask(request)).await.unwrap();
+    let damages = answer.into_inner().backup.unwrap().damages;
+    assert!(damages[0].contains("check this one too"), "{damages:?}");
+    let parent = async || {
+        world.advance(1);
+        let run = world.request_backup("shop").await;
+        world.settle().await;
+        let start = world.take_start();
+        world
+            .report(&start, reports::failed("DISK_FULL"))
+            .await
+            .unwrap();
+        world.settle().await;
+        assert_eq!(world.run(run).await.state, RunState::Failed);
+        let Some(agent::job::Kind::Backup(job)) = reports::kind(&start) else {
+            panic!("not a backup");
+        };
+        job.parent_backup_id
+    };
+    assert_eq!(parent().await, "");
+    // A check that reads every pack of the second shows that it was repaired.
+    assert_eq!(
+        checked(&world, second, CheckLevel::Intact).await,
+        BackupCheck::Intact
+    );
+    assert_eq!(parent().await, second.to_string());
+    world.assert_rest().await;
+}

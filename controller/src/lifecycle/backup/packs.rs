@@ -1,10 +1,11 @@
-//! The SQL of `backup_pack`: which packs a backup needs. Rows come with their backup and stay as
-//! long as it does.
+//! The SQL of `backup_pack` and `damaged_pack`: which packs a backup needs, and which of them are
+//! known to be damaged. Rows of packs come with their backup and stay as long as it does.
 
 use crate::db::{Row, Tx, statements, values};
+use crate::events::Context;
 use crate::lifecycle::facts::PackFact;
 use provado_model::Error;
-use provado_model::id::{BackupId, RepositoryId};
+use provado_model::id::{BackupId, PackId, RepositoryId, RunId};
 
 statements! {
     PACK_INSERT = both(
@@ -14,6 +15,19 @@ statements! {
     PACK_LIST = both(
         "SELECT pack_id, sha256, stored_bytes, referred_bytes FROM backup_pack \
          WHERE backup_id = $1 ORDER BY pack_id LIMIT $2",
+    );
+    DAMAGE_INSERT = both(
+        "INSERT INTO damaged_pack (pack_id, run_id, found_time) VALUES ($1, $2, $3) \
+         ON CONFLICT (pack_id) DO NOTHING",
+    );
+    DAMAGE_CLEAR = both(
+        "DELETE FROM damaged_pack WHERE pack_id IN \
+         (SELECT pack_id FROM backup_pack WHERE backup_id = $1)",
+    );
+    DAMAGE_OF_BACKUP = both(
+        "SELECT damaged_pack.pack_id FROM backup_pack \
+         JOIN damaged_pack ON damaged_pack.pack_id = backup_pack.pack_id \
+         WHERE backup_pack.backup_id = $1 ORDER BY damaged_pack.pack_id LIMIT $2",
     );
     USAGE_BACKUPS = both(
         "SELECT COUNT(*) AS backup_count, CAST(COALESCE(SUM(plain_bytes), 0) AS BIGINT) \
@@ -71,6 +85,36 @@ pub async fn backup_pack_list(
 ) -> Result<Vec<PackFact>, Error> {
     let rows = tx.fetch_all(PACK_LIST, &values![backup, limit]).await?;
     rows.iter().map(pack_of).collect()
+}
+
+/// Notes that a check found a pack damaged, whichever backups need it.
+pub async fn pack_damage_insert(
+    tx: &mut Tx,
+    ctx: &Context,
+    pack: PackId,
+    run: RunId,
+) -> Result<(), Error> {
+    tx.execute(DAMAGE_INSERT, &values![pack, run, ctx.now])
+        .await
+        .map(drop)
+}
+
+/// Notes that every pack of a backup was read and found whole.
+pub async fn pack_damage_clear(tx: &mut Tx, backup: BackupId) -> Result<(), Error> {
+    tx.execute(DAMAGE_CLEAR, &values![backup]).await.map(drop)
+}
+
+/// The packs a backup needs that are known to be damaged, at most `limit`: also of a backup that
+/// was not checked itself.
+pub async fn pack_damage_list(
+    tx: &mut Tx,
+    backup: BackupId,
+    limit: u32,
+) -> Result<Vec<PackId>, Error> {
+    let rows = tx
+        .fetch_all(DAMAGE_OF_BACKUP, &values![backup, limit])
+        .await?;
+    rows.iter().map(|row| row.parse("pack_id")).collect()
 }
 
 /// What a repository holds.
