@@ -191,6 +191,7 @@ pub async fn dial(address: &Address, config: Arc<ClientConfig>) -> Result<Channe
     }
 }
 
+/// The last cause: the others name layers.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
@@ -216,11 +217,13 @@ impl From<Status> for CallError {
         let reason = status
             .get_details_error_info()
             .and_then(|info| info.reason.parse().ok());
-        let message = if status.message().is_empty() {
-            format!("the controller answered with {:?}", status.code())
-        } else {
-            status.message().to_owned()
+        let mut message = match status.message() {
+            "" => format!("the controller answered with {:?}", status.code()),
+            told => told.to_owned(),
         };
+        if let Some(source) = std::error::Error::source(&status) {
+            message = format!("{message}: {}", innermost(source));
+        }
         Self {
             code: status.code(),
             reason,

@@ -63,6 +63,9 @@ enum End {
     Link(LinkError),
     /// The controller ended or refused the stream.
     Refused(CallError),
+    /// The connection broke before the controller let the agent in. In TLS 1.3 that is how a
+    /// refused certificate looks from this side.
+    Unwelcome(CallError),
     /// Silence, or a broken connection.
     Lost(&'static str),
     /// The controller asked the agent to come back later.
@@ -105,10 +108,15 @@ impl Session {
             End::Refused(error) if error.needs_operator() => {
                 tracing::error!(
                     error.reason = error.reason.map_or("", provado_model::Reason::as_str),
-                    "the controller does not let this agent in, and an operator must look: {error}"
+                    "the controller does not let this agent in; an operator must look with \
+                     `provado agent list` whether it is locked or revoked: {error}"
                 );
                 backoff.slow();
             }
+            End::Unwelcome(error) => tracing::warn!(
+                "the connection broke before the controller let the agent in; if this goes on, \
+                 look with `provado agent list` whether the agent is locked or revoked: {error}"
+            ),
             End::Refused(error) if error.reason.is_none() => {
                 tracing::warn!("the connection to the controller broke: {error}");
             }

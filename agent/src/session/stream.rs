@@ -311,5 +311,9 @@ impl Session {
 }
 
 fn refused(status: tonic::Status) -> End {
-    End::Refused(CallError::from(status))
+    let error = CallError::from(status);
+    match error.reason {
+        Some(_) => End::Refused(error),
+        None => End::Unwelcome(error),
+    }
 }

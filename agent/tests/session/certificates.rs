@@ -1,8 +1,16 @@
 //! Renewal, and what a crash or a lost answer leaves.
 
 use crate::world::World;
+use provado_agent::link::{CallError, Link};
+use provado_agent::membership::Home;
+use provado_identity::pem;
+use provado_identity::tls::LiveCertificate;
+use provado_model::random::OsEntropy;
+use provado_model::time::SystemClock;
+use provado_proto::agent::v1::SyncInventoryRequest;
 use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
+use provado_proto::agent::v1::session_service_client::SessionServiceClient;
 use provado_proto::agent::v1::{Hello, RenewNow};
 
 fn last_hello(world: &World) -> Hello {
@@ -95,4 +103,29 @@ async fn an_ended_certificate_is_told_and_the_host_may_join_anew() {
     world.controller.part().certificate_seconds = 24 * 60 * 60;
     world.join().await.unwrap();
     world.start().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_refused_at_the_door_gets_nothing() {
+    let world = World::new();
+    world.join().await.unwrap();
+    let (clock, entropy) = (SystemClock::shared(), OsEntropy::shared());
+    let home = Home::open(&world.config().data_dir).unwrap();
+    let member = home.membership().unwrap().unwrap();
+    let keys = home.keys(&*clock, &*entropy).unwrap();
+    let chain = pem::certificates(&member.certificate_pem).unwrap();
+    let certificate = LiveCertificate::new(chain, &keys.tls, clock.clone()).unwrap();
+    let address = member.controller.parse().unwrap();
+    let link = Link::new(address, certificate, &member.authority_pem, clock).unwrap();
+    let ask = async || {
+        let mut client = SessionServiceClient::new(link.dial().await.unwrap());
+        let request = SyncInventoryRequest::default();
+        let answer = client.sync_inventory(request).await;
+        answer.map_err(CallError::from)
+    };
+    ask().await.unwrap();
+    world.controller.shut_the_door();
+    let error = ask().await.unwrap_err();
+    assert_eq!(error.reason, None, "{error:?}");
+    assert_eq!(world.controller.part().inventories, 1);
 }

@@ -19,6 +19,7 @@ use provado_proto::agent::v1::{
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -84,11 +85,11 @@ impl Stage {
 }
 
 #[derive(Debug)]
-struct AllowAll;
+struct Door(AtomicBool);
 
-impl ClientCertAllow for AllowAll {
+impl ClientCertAllow for Door {
     fn allowed(&self, _identity: &PeerIdentity, _sha256: [u8; 32]) -> bool {
-        true
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -96,6 +97,7 @@ impl ClientCertAllow for AllowAll {
 pub struct Controller {
     stage: Arc<Stage>,
     listener: ListenerTls,
+    door: Arc<Door>,
     address: SocketAddr,
     life: Option<Runtime>,
 }
@@ -116,11 +118,12 @@ impl Controller {
         let server = agents.issue_server(&names, day).unwrap();
         let certificate =
             LiveCertificate::new(server.chain.clone(), &server.key, clock.clone()).unwrap();
+        let door = Arc::new(Door(AtomicBool::new(true)));
         let listener = ListenerTls {
             certificate,
             client_roots: vec![agents.certificate().clone()],
             trust_domain: domain,
-            allow: Arc::new(AllowAll),
+            allow: door.clone(),
             clock: clock.clone(),
         };
         let welcome = Welcome {
@@ -161,6 +164,7 @@ impl Controller {
         let mut controller = Self {
             stage,
             listener,
+            door,
             address: "127.0.0.1:0".parse().unwrap(),
             life: None,
         };
@@ -192,6 +196,11 @@ impl Controller {
     pub fn vanish(&mut self) {
         self.part().down = None;
         self.life.take().unwrap().shutdown_background();
+    }
+
+    /// No certificate is let in any more.
+    pub fn shut_the_door(&self) {
+        self.door.0.store(false, Ordering::SeqCst);
     }
 
     pub fn address(&self) -> String {
