@@ -26,6 +26,12 @@ fn check(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::new(&file.path, 1, message));
         }
         let code = code_only(&file.text);
+        for (index, line) in code.lines().enumerate() {
+            if line.trim_start().starts_with("#[ignore") {
+                let message = "a test that is not run protects nothing: run it or remove it";
+                findings.push(Finding::new(&file.path, index + 1, message));
+            }
+        }
         for (line, word) in identifiers(&code) {
             let calls = || {
                 code.lines()
@@ -69,6 +75,7 @@ fn silent_modules_and_promises_are_found() {
             "fn c() {\n  todo!()\n}\n// unimplemented!()\n",
         ),
         ("a/tests/d.rs", "fn d() {}"),
+        ("a/src/e.rs", "#[test]\n#[ignore = \"slow\"]\nfn e() {}"),
         ("a/src/main.rs", &mark),
     ]);
     assert_found(
@@ -78,6 +85,7 @@ fn silent_modules_and_promises_are_found() {
             ("a/src/b/mod.rs", 1),
             ("a/src/c.rs", 2),
             ("a/tests/d.rs", 1),
+            ("a/src/e.rs", 2),
             ("a/src/main.rs", 2),
         ],
     );
