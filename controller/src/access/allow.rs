@@ -16,6 +16,7 @@ use provado_model::time::Clock;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio_util::sync::CancellationToken;
 
 /// Reloads that lose a race against a change in a row are tried this often.
 const RELOADS_MAX: u32 = 5;
@@ -29,8 +30,24 @@ pub struct CallerAllowList {
 #[derive(Default)]
 struct State {
     allowed: HashMap<[u8; 32], AllowedCaller>,
+    /// Canceled when a certificate that was asked about is no longer wanted.
+    watched: HashMap<[u8; 32], CancellationToken>,
     /// Rises with each change made here, so that a reload does not undo one that it did not see.
     changes: u64,
+}
+
+impl State {
+    /// Cancels the tokens of certificates that are not wanted.
+    fn dismiss(&mut self) {
+        let allowed = &self.allowed;
+        self.watched.retain(|sha256, token| {
+            let wanted = allowed.contains_key(sha256);
+            if !wanted {
+                token.cancel();
+            }
+            wanted
+        });
+    }
 }
 
 impl fmt::Debug for CallerAllowList {
@@ -63,6 +80,7 @@ impl CallerAllowList {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             if state.changes == before {
                 state.allowed = allowed;
+                state.dismiss();
                 return Ok(());
             }
         }
@@ -77,6 +95,15 @@ impl CallerAllowList {
             let found = state.allowed.get(sha256);
             found.filter(|caller| caller.not_after > now).cloned()
         })
+    }
+
+    /// A token that is canceled once this certificate is no longer wanted; at once if it is not.
+    /// One that ends by its time is noticed at the next reload.
+    pub fn when_unwanted(&self, sha256: &[u8; 32]) -> CancellationToken {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let token = state.watched.entry(*sha256).or_default().clone();
+        state.dismiss();
+        token
     }
 
     /// Adds a certificate, once its row is durable.
@@ -95,6 +122,7 @@ impl CallerAllowList {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.changes = state.changes.wrapping_add(1);
         change(&mut state.allowed);
+        state.dismiss();
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {

@@ -34,6 +34,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// Connections that one agent may have at once; it needs one, two while it changes over. Hosts that
+/// join from one address share as many.
+const AGENT_CONNECTIONS_EACH_MAX: u32 = 16;
+/// Connections that one caller may have at once; scripts run many commands side by side.
+const OPERATOR_CONNECTIONS_EACH_MAX: u32 = 64;
+
 /// The controller, before it runs.
 #[derive(Debug)]
 pub struct Controller;
@@ -222,6 +228,7 @@ impl Base {
             tls: agent_listener(&tls).map_err(tls_error)?,
             trust_domain: self.trust_domain.clone(),
             connections_max: config.limits.agent_connections_max,
+            connections_each_max: AGENT_CONNECTIONS_EACH_MAX,
             door: Arc::new(AgentDoor(fleet.allow())),
             refusals: Arc::clone(refusals),
         })
@@ -245,6 +252,7 @@ impl Base {
             tls: operator_listener(&tls).map_err(tls_error)?,
             trust_domain: self.trust_domain.clone(),
             connections_max: config.limits.operator_connections_max,
+            connections_each_max: OPERATOR_CONNECTIONS_EACH_MAX,
             door: Arc::new(OperatorDoor(access.allow())),
             refusals: Arc::clone(refusals),
         })

@@ -43,14 +43,15 @@ impl Fleet {
         certificate_request: &[u8],
         digest: &str,
     ) -> Result<RenewCertificateResponse, Error> {
-        let mut tx = self.core.db.read().await?;
-        let before = answer_get(&mut tx, ctx, METHOD, digest).await?;
-        tx.rollback().await?;
-        if let Some(before) = before {
+        let mut tx = self.core.db.begin().await?;
+        if let Some(before) = answer_get(&mut tx, ctx, METHOD, digest).await? {
+            tx.rollback().await?;
             return Ok(before);
         }
-        self.judge_certificate(ctx, peer, stated_generation).await?;
-        let mut tx = self.core.db.begin().await?;
+        if let Some(why) = clone_sign(&mut tx, peer, stated_generation).await? {
+            tx.rollback().await?;
+            return Err(self.lock(ctx, peer, &why).await?);
+        }
         let answer = self
             .renew_in(&mut tx, ctx, peer, stated_generation, certificate_request)
             .await?;
@@ -133,27 +134,11 @@ impl Fleet {
         stated_generation: u64,
     ) -> Result<(), Error> {
         let mut tx = self.core.db.read().await?;
-        let sha256 = HEXLOWER.encode(&peer.sha256);
-        let found = certificate::certificate_get(&mut tx, peer.id, &sha256).await?;
+        let sign = clone_sign(&mut tx, peer, stated_generation).await?;
         tx.rollback().await?;
-        let found = found.ok_or_else(|| unknown(peer))?;
-        match plan::generation(&found, stated_generation) {
-            Generation::Current => Ok(()),
-            Generation::Mismatch => Err(Error::new(
-                Reason::InvalidArgument,
-                format!(
-                    "the certificate in use is of generation {}, not {stated_generation}",
-                    found.generation
-                ),
-            )
-            .with("generation", found.generation)),
-            Generation::Superseded => {
-                let why = format!(
-                    "generation {} of its certificate was shown after a newer one was used",
-                    found.generation
-                );
-                Err(self.lock(ctx, peer, &why).await?)
-            }
+        match sign {
+            Some(why) => Err(self.lock(ctx, peer, &why).await?),
+            None => Ok(()),
         }
     }
 
@@ -218,6 +203,35 @@ impl Fleet {
             sessions.cut(id, cut);
         });
         ctx.bus.publish_on_commit(tx, Event::Agent { id });
+    }
+}
+
+/// Why the certificate that the peer came with shows a clone, if it does. Errors:
+/// `INVALID_ARGUMENT` for another generation than the certificate's, `CERTIFICATE_REVOKED` for an
+/// unknown one.
+async fn clone_sign(
+    tx: &mut Tx,
+    peer: &AgentPeer,
+    stated_generation: u64,
+) -> Result<Option<String>, Error> {
+    let sha256 = HEXLOWER.encode(&peer.sha256);
+    let found = certificate::certificate_get(tx, peer.id, &sha256)
+        .await?
+        .ok_or_else(|| unknown(peer))?;
+    match plan::generation(&found, stated_generation) {
+        Generation::Current => Ok(None),
+        Generation::Mismatch => Err(Error::new(
+            Reason::InvalidArgument,
+            format!(
+                "the certificate in use is of generation {}, not {stated_generation}",
+                found.generation
+            ),
+        )
+        .with("generation", found.generation)),
+        Generation::Superseded => Ok(Some(format!(
+            "generation {} of its certificate was shown after a newer one was used",
+            found.generation
+        ))),
     }
 }
 

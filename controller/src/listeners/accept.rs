@@ -1,6 +1,10 @@
 //! Accepting: a bound on connections, a bound on handshakes at once, a bound on how long one takes.
 
 use super::connection::{Connection, PeerInfo};
+use super::crowd::{Crowd, Peer};
+use super::identify::Door;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select};
 use provado_identity::{PeerCertificate, TrustDomain};
 use rustls::ServerConfig;
 use std::io;
@@ -33,6 +37,10 @@ pub(super) struct Gate {
     pub(super) trust_domain: TrustDomain,
     /// Connections that may be open at once.
     pub(super) connections_max: u32,
+    /// Connections of each peer.
+    pub(super) crowd: Arc<Crowd>,
+    /// Tells how long a peer is welcome.
+    pub(super) door: Arc<dyn Door>,
     /// No new connections any more.
     pub(super) stop: CancellationToken,
     /// No connections at all any more.
@@ -87,7 +95,7 @@ async fn run(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<
             let name = gate.name;
             let greeted = async move {
                 let _turn = handshakes.acquire_owned().await.map_err(io::Error::other)?;
-                greet(socket, address, gate, permit).await
+                greet(socket, address, &gate, permit).await
             };
             tokio::select! {
                 () = close.cancelled() => {}
@@ -107,12 +115,12 @@ async fn run(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<
 async fn greet(
     socket: TcpStream,
     address: SocketAddr,
-    gate: Gate,
+    gate: &Gate,
     permit: OwnedSemaphorePermit,
 ) -> io::Result<Connection> {
     // Commands are small and must not wait for more bytes to go with them.
     socket.set_nodelay(true)?;
-    let acceptor = TlsAcceptor::from(gate.tls);
+    let acceptor = TlsAcceptor::from(Arc::clone(&gate.tls));
     let io = tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(socket))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
@@ -126,5 +134,20 @@ async fn greet(
         address,
         certificate,
     };
-    Ok(Connection::new(io, peer, gate.close, permit))
+    let key = match &peer.certificate {
+        Some(certificate) => Peer::Certificate(certificate.sha256),
+        None => Peer::Address(address.ip()),
+    };
+    let place = gate
+        .crowd
+        .enter(key)
+        .ok_or_else(|| io::Error::other("it has as many connections as one may have"))?;
+    let end = end_of(gate, &peer);
+    Ok(Connection::new(io, peer, end, (permit, place)))
+}
+
+/// Completes when the connection is to be cut off.
+fn end_of(gate: &Gate, peer: &PeerInfo) -> BoxFuture<'static, ()> {
+    let closed = Box::pin(gate.close.clone().cancelled_owned());
+    select(closed, gate.door.end(peer)).map(drop).boxed()
 }

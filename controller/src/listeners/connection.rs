@@ -1,8 +1,9 @@
 //! One accepted connection: the bytes, and who is at its other end.
 
+use super::crowd::Place;
+use futures_util::future::BoxFuture;
 use provado_identity::PeerCertificate;
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,7 +13,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 /// Who is at the other end; in the extensions of every request of the connection.
@@ -24,13 +24,14 @@ pub struct PeerInfo {
     pub certificate: Option<Arc<PeerCertificate>>,
 }
 
-/// A connection past its handshake. It counts against the listener's limit until it is dropped,
-/// and ends when the listener is closed for good.
+/// A connection past its handshake. It counts against the limits until it is dropped, and is cut
+/// off when its end comes: the listener is closed for good, or its peer is no longer welcome.
 pub(super) struct Connection {
     io: TlsStream<TcpStream>,
     peer: PeerInfo,
-    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: Option<BoxFuture<'static, ()>>,
     _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl fmt::Debug for Connection {
@@ -46,14 +47,15 @@ impl Connection {
     pub(super) fn new(
         io: TlsStream<TcpStream>,
         peer: PeerInfo,
-        closed: CancellationToken,
-        permit: OwnedSemaphorePermit,
+        end: BoxFuture<'static, ()>,
+        (permit, place): (OwnedSemaphorePermit, Place),
     ) -> Self {
         Self {
             io,
             peer,
-            closed: Box::pin(closed.cancelled_owned()),
+            end: Some(end),
             _permit: permit,
+            _place: place,
         }
     }
 }
@@ -72,8 +74,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.closed.as_mut().poll(cx).is_ready() {
-            // The drain's time is over; whoever is still here is cut off.
+        let ended = match &mut self.end {
+            Some(end) => end.as_mut().poll(cx).is_ready(),
+            None => true,
+        };
+        if ended {
+            self.end = None;
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.io).poll_read(cx, buffer)

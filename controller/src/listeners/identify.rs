@@ -5,13 +5,15 @@ use super::connection::PeerInfo;
 use crate::access::CallerAllowList;
 use crate::fleet::{AgentAllowList, AgentPeer};
 use crate::request::{Caller, Identity, to_status};
-use futures_util::future::{Either, Ready, ready};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, Ready, pending, ready};
 use http::Extensions;
 use provado_identity::{PeerCertificate, PeerIdentity};
 use provado_model::{Error, Reason};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tower::{Layer, Service};
 
 /// Tells who a peer is, for one listener.
@@ -23,7 +25,13 @@ pub trait Door: Send + Sync + fmt::Debug {
         method: &str,
         extensions: &mut Extensions,
     ) -> Result<Caller, Error>;
+
+    /// Completes when the peer's connection is to be cut off, streams and all.
+    fn end(&self, peer: &PeerInfo) -> BoxFuture<'static, ()>;
 }
+
+/// How long someone without a certificate may stay: joining takes one call.
+const ANONYMOUS_WAIT: Duration = Duration::from_mins(1);
 
 /// The door for agents, and for hosts that want to become one.
 #[derive(Debug)]
@@ -70,6 +78,16 @@ impl Door for AgentDoor {
             peer: address,
         })
     }
+
+    fn end(&self, peer: &PeerInfo) -> BoxFuture<'static, ()> {
+        // An agent's stream is cut by itself, with words that it understands.
+        match peer.certificate {
+            Some(_) => pending().boxed(),
+            None => tokio::time::timeout(ANONYMOUS_WAIT, pending::<()>())
+                .map(drop)
+                .boxed(),
+        }
+    }
 }
 
 /// The door for operators.
@@ -106,6 +124,18 @@ impl Door for OperatorDoor {
             },
             peer: Some(peer.address.to_string()),
         })
+    }
+
+    fn end(&self, peer: &PeerInfo) -> BoxFuture<'static, ()> {
+        // Streams that show runs have no end of their own; a revoked caller must not go on reading.
+        match &peer.certificate {
+            Some(certificate) => self
+                .0
+                .when_unwanted(&certificate.sha256)
+                .cancelled_owned()
+                .boxed(),
+            None => ready(()).boxed(),
+        }
     }
 }
 

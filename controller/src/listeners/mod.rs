@@ -9,6 +9,7 @@
 mod accept;
 mod certificate;
 mod connection;
+mod crowd;
 mod health;
 mod identify;
 mod refusals;

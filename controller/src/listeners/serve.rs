@@ -1,6 +1,7 @@
 //! One listener from its socket to its drain.
 
 use super::accept::{Gate, accept};
+use super::crowd::Crowd;
 use super::identify::{Door, IdentifyLayer};
 use crate::request::{AuthoriseLayer, RefusalLog};
 use provado_identity::TrustDomain;
@@ -37,6 +38,8 @@ pub struct Options {
     pub trust_domain: TrustDomain,
     /// Connections that may be open at once.
     pub connections_max: u32,
+    /// Connections that one peer may have at once.
+    pub connections_each_max: u32,
     /// Tells who calls.
     pub door: Arc<dyn Door>,
     /// Writes refused calls down.
@@ -98,6 +101,8 @@ impl Doorway {
             tls: options.tls,
             trust_domain: options.trust_domain,
             connections_max: options.connections_max,
+            crowd: Crowd::new(options.connections_each_max),
+            door: Arc::clone(&options.door),
             stop: stop.clone(),
             close: close.clone(),
         };

@@ -158,3 +158,52 @@ async fn a_stopped_controller_leaves_no_connection_open() {
     );
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_revoked_callers_open_stream_is_cut() {
+    let world = World::start().await;
+    let ana = world.operator("ana", operator::CallerRole::Devops).await;
+    let mut client = HealthClient::new(ana.channel);
+    let watch = client.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watch = watch.into_inner();
+    watch.message().await.unwrap().unwrap();
+    let request = operator::RevokeCallerRequest {
+        request_id: crate::world::request_id(),
+        name: "callers/ana".to_owned(),
+        ..Default::default()
+    };
+    let mut admin = world.admin().await;
+    admin.access.revoke_caller(request).await.unwrap();
+    let cut = soon("the stream is cut", async {
+        while let Ok(Some(_)) = watch.message().await {}
+    });
+    cut.await;
+    // Others read on.
+    let request = operator::GetSelfRequest {};
+    admin.access.get_self(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_agent_cannot_take_every_connection() {
+    let world = World::start().await;
+    let agent = world.join("db1").await;
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let mut client = agent.client(&world).await;
+        let request = provado_proto::agent::v1::SyncInventoryRequest::default();
+        match client.sync_inventory(request).await {
+            Ok(_) => open.push(client),
+            Err(_) => refused += 1,
+        }
+    }
+    assert_eq!((open.len(), refused), (16, 4));
+    let other = world.join("db2").await;
+    let request = provado_proto::agent::v1::SyncInventoryRequest::default();
+    other
+        .client(&world)
+        .await
+        .sync_inventory(request)
+        .await
+        .unwrap();
+}
