@@ -99,10 +99,10 @@ impl Report {
     /// A part that could not be measured.
     pub(super) fn failed(&mut self, part: &str, error: &anyhow::Error) {
         self.failures += 1;
-        let text = format!("{error:#}");
-        let line = text.lines().next().unwrap_or_default();
+        let text = format!("{error:#}").replace('|', "/");
+        let line: String = text.lines().flat_map(str::chars).take(160).collect();
         self.figures.push(Figure {
-            cells: [part, "not measured", line, "", ""].map(str::to_owned),
+            cells: [part, "not measured", &line, "", ""].map(str::to_owned),
             verdict: "not measured",
         });
     }

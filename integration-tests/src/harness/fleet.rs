@@ -1,7 +1,7 @@
 //! A controller and its agents as separate programs, and the operator's command.
 
 use super::place::{Place, as_user, own, program};
-use super::postgres::Postgres;
+use super::postgres::{Major, Postgres};
 use super::process::{Daemon, Finished, run, wait_until};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -114,12 +114,19 @@ impl Fleet {
         let data = self.place.path().join(format!("agent-{name}"));
         let root = self.place.directory(&format!("backups-{name}"))?;
         let drills = self.place.directory(&format!("drills-{name}"))?;
+        let tools = match &self.options.tools {
+            Some(folder) => vec![folder.clone()],
+            None => Major::ALL
+                .iter()
+                .map(|major| major.bin())
+                .collect::<Result<_>>()?,
+        };
         let text = format!(
             "data_dir = {data:?}\ndiscover = false\nrepository_roots = [{root:?}]\n\
              drill_directory = {drills:?}\ndisk_reserve_bytes = 1048576\n\
-             tool_directories = [{:?}]\n{}\n[[instance]]\nname = {name:?}\nhost = {:?}\n\
+             tool_directories = {:?}\n{}\n[[instance]]\nname = {name:?}\nhost = {:?}\n\
              port = {}\nuser = \"postgres\"\n",
-            self.options.tools.as_deref().unwrap_or(server.bin()),
+            tools,
             self.options.agent,
             server.socket(),
             server.port,
