@@ -90,8 +90,9 @@ async fn good(
     Ok(backup)
 }
 
-/// What becomes of a run whose attempt failed. One that was asked to end and failed of being stopped
-/// is canceled; one whose agent went down under it is left to another attempt; else it fails.
+/// What becomes of a run whose attempt failed. One that was asked to end and failed of being
+/// stopped is canceled; one whose agent went down under it is left to another attempt; else it
+/// fails.
 fn failed(run: &Run, ctx: &Context, failure: Failure, outcome: serde_json::Value) -> RunEvent {
     // How an agent says that it restarted while the attempt was at work.
     let interrupted = failure.reason == Reason::ServiceUnavailable.as_str();

@@ -39,9 +39,9 @@ pub(crate) async fn of_two_that_make_the_same_run_one_does(world: World) {
         tx.commit().await.unwrap();
         made
     };
-    let made = tokio::join!(make(&new), make(&new), make(&new));
-    let made = [made.0, made.1, made.2];
-    let fresh = made.iter().filter(|run| matches!(run, Inserted::New(_)));
+    let all = tokio::join!(make(&new), make(&new), make(&new));
+    let all = [all.0, all.1, all.2];
+    let fresh = all.iter().filter(|run| matches!(run, Inserted::New(_)));
     assert_eq!(fresh.count(), 1);
     assert_eq!(world.actions(new.id).await, ["run.request"]);
 }
