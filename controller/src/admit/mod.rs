@@ -13,4 +13,3 @@ mod wire;
 
 pub use api::Runs;
 pub use task::{AdmitTask, PartsTask};
-

@@ -10,4 +10,3 @@ mod wire;
 
 pub use api::Backups;
 pub use store::STATEMENTS;
-

@@ -14,4 +14,3 @@ mod settle;
 mod wire;
 
 pub use api::Reports;
-

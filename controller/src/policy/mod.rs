@@ -19,4 +19,3 @@ pub use store::{
     repository_list, repository_list_of_agent, repository_ready,
 };
 pub use task::ReadyTask;
-

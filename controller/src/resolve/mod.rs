@@ -4,7 +4,6 @@
 //! Names are parsed here, at the edge; nothing inward takes a name as text. It owns no table and
 //! changes nothing.
 
-
 use crate::db::Tx;
 use crate::fleet::model::{Agent, Instance};
 use crate::fleet::store::agent::{agent_by_id, agent_by_name, agent_by_prefix};
