@@ -94,6 +94,12 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
         work.warn(warning.clone());
     }
     work.step("dump and store", start);
+    // Of several threads together, beside the dump: more than the step above on a good day.
+    let busy = written.busy;
+    work.step_took("threads naming", busy.hash);
+    work.step_took("threads compressing", busy.compress);
+    work.step_took("threads encrypting", busy.encrypt);
+    work.step_took("threads storing", busy.store);
     snapshot.end().await;
     let detail = facts::outcome(&job, &ready, &snapshot, &written, &archive, &work)?;
     context.info(format!(

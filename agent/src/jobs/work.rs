@@ -209,6 +209,11 @@ impl<'a> Work<'a> {
     /// Measures a step.
     pub(super) fn step(&mut self, name: &str, start: Monotonic) {
         let span = self.context.clock.monotonic().since(start);
+        self.step_took(name, span);
+    }
+
+    /// Notes a step that was measured elsewhere.
+    pub(super) fn step_took(&mut self, name: &str, span: Duration) {
         self.steps.push(Step {
             step_name: name.to_owned(),
             duration_millis: i64::try_from(span.as_millis()).unwrap_or(i64::MAX),
