@@ -6,6 +6,7 @@
 //! backup (`DRILL_BROKEN`). Whatever happens, the throw-away instance is removed.
 
 mod contents;
+mod large_objects;
 mod proof;
 mod stage;
 

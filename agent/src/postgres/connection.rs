@@ -287,6 +287,16 @@ pub fn base_environment() -> Vec<(String, String)> {
     .collect()
 }
 
+/// The settings of every session of ours, as the `options` of a startup message.
+pub(super) fn session_options() -> String {
+    let settings: Vec<_> = TEXT_SETTINGS
+        .iter()
+        .chain(SESSION_SETTINGS)
+        .copied()
+        .collect();
+    options_text(&settings)
+}
+
 /// `PGOPTIONS` for settings: `-c name=value`, blanks and backslashes escaped by a backslash
 /// (PostgreSQL manual, libpq, `options`).
 fn options_text(settings: &[(&str, &str)]) -> String {

@@ -7,6 +7,7 @@
 
 pub mod activity;
 pub mod connection;
+pub mod copy_out;
 pub mod database;
 pub mod globals;
 pub mod inspect;

@@ -150,6 +150,7 @@ fn parse(start: &[u8], output: &mut File, sink: &mut EntrySink) -> Streamed {
     let mut produced_bytes = start.len() as u64;
     each_block(output, |block| {
         produced_bytes += block.len() as u64;
+        sink.alive();
         parser.feed(block, sink)
     })?;
     let summary = parser.finish(sink)?;
@@ -176,6 +177,7 @@ fn opaque(start: &[u8], output: &mut File, sink: &mut EntrySink) -> Streamed {
     let mut produced_bytes = start.len() as u64;
     each_block(output, |block| {
         produced_bytes += block.len() as u64;
+        sink.alive();
         sink.push(block).map_err(ParseError::Sink)
     })?;
     sink.end().map_err(ParseError::Sink)?;

@@ -27,6 +27,8 @@ pub(super) struct EntrySink {
     heads: HashMap<DumpId, EntryHead>,
     /// Bytes of the entry at hand.
     entry_bytes: u64,
+    /// Bytes not yet counted where others look.
+    unreported_bytes: u64,
     /// Large objects of the `BLOBS` entry at hand.
     large_objects: Option<(DumpId, Vec<u32>)>,
     pub(super) counts: Counts,
@@ -47,6 +49,7 @@ impl EntrySink {
             meter,
             heads: HashMap::new(),
             entry_bytes: 0,
+            unreported_bytes: 0,
             large_objects: None,
             counts: Counts::default(),
             failure: None,
@@ -73,27 +76,43 @@ impl EntrySink {
         Ok(())
     }
 
-    /// Adds to the entry.
+    /// Adds to the entry. Called for every row of a dump, so it does little.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let (writer, failure) = (&mut self.writer, &mut self.failure);
+        let mut has_emitted = false;
         self.segmenter.push(bytes, |segment| {
+            has_emitted = true;
             writer.segment(segment).map_err(|error| {
                 *failure = Some(error);
                 SinkError::from(WriterFailed)
             })
         })?;
-        if let Some(buffer) = self.writer.recycle() {
-            self.segmenter.recycle(buffer);
+        self.entry_bytes += bytes.len() as u64;
+        self.unreported_bytes += bytes.len() as u64;
+        if has_emitted {
+            if let Some(buffer) = self.writer.recycle() {
+                self.segmenter.recycle(buffer);
+            }
+            self.report();
         }
-        let count = bytes.len() as u64;
-        self.entry_bytes += count;
-        self.counts.segmented_bytes += count;
-        self.meter.bytes(count);
         Ok(())
+    }
+
+    /// A sign of life: bytes came in, even if they fill no segment yet.
+    pub(super) fn alive(&self) {
+        self.meter.beat();
+    }
+
+    /// Tells how far it is; not for every row.
+    fn report(&mut self) {
+        let bytes = std::mem::take(&mut self.unreported_bytes);
+        self.counts.segmented_bytes += bytes;
+        self.meter.bytes(bytes);
     }
 
     /// Ends the entry and returns its rows.
     pub(super) fn end(&mut self) -> Result<u64, SinkError> {
+        self.report();
         let (writer, failure) = (&mut self.writer, &mut self.failure);
         let digest = self.segmenter.finish(|segment| {
             writer.segment(segment).map_err(|error| {

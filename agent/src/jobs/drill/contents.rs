@@ -1,27 +1,24 @@
 //! Rows and large objects of the restored database, held against the backup's fingerprints.
 //!
-//! Several connections read in parallel, each on a thread with a small runtime of its own, so
-//! that hashing never keeps the agent from its heartbeat. The sessions have the settings of the
+//! Several connections read in parallel, each on a thread of its own, so that hashing never keeps
+//! the agent from its heartbeat. The sessions have the settings of the
 //! dump, the columns are those of the dump's own COPY statement (DESIGN, idea 3).
 
+use super::large_objects::LargeObjects;
 use super::stage::Stage;
-use crate::jobs::place::query_failed;
 use crate::jobs::source::OpenBackup;
 use crate::jobs::work::{Hands, NoWatch, Work};
-use crate::postgres::connection::PgError;
+use crate::postgres::copy_out::{CopyOut, CopyOutError};
 use crate::postgres::inspect::error_text;
-use crate::postgres::sql::Statement;
 use crossbeam_channel::Receiver;
-use futures_util::StreamExt as _;
-use provado_archive::large_object::OpaqueScanner;
-use provado_archive::{CutPolicy, RowScanner};
+use provado_archive::RowScanner;
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::Difference;
-use sqlx::PgConnection;
+use provado_repository::Cancel;
 use std::collections::BTreeSet;
 
-/// Bytes of a large object read at a time.
-const LARGE_OBJECT_BYTES: i32 = 1024 * 1024;
+/// Bytes of rows between two signs of progress.
+const METER_BYTES: u64 = 1024 * 1024;
 
 /// What a thing came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +106,11 @@ struct Task {
 
 /// What the reading threads share.
 #[derive(Clone)]
-struct Session {
-    address: crate::postgres::ServerAddress,
-    application_name: String,
+pub(super) struct Session {
+    pub(super) address: crate::postgres::ServerAddress,
+    pub(super) application_name: String,
     encoding: String,
-    seed: u64,
+    pub(super) seed: u64,
 }
 
 /// Reads and compares everything, by as many connections as jobs, at least two.
@@ -244,124 +241,95 @@ fn tasks(backup: &OpenBackup) -> (Vec<Task>, Vec<String>) {
     (tasks, skipped)
 }
 
-/// One thread: its own connection on its own runtime.
+/// One thread with connections of its own.
 fn read_all(
     session: &Session,
     tasks: &Receiver<Task>,
     hands: &Hands,
-    cancel: &provado_repository::Cancel,
+    cancel: &Cancel,
 ) -> Result<Vec<Item>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(Reason::Busy, "cannot start a runtime").caused_by(error))?;
-    runtime.block_on(async {
-        let mut connection = connect(session).await.map_err(|e| query_failed(&e))?;
-        let mut out = Vec::new();
-        while let Ok(mut task) = tasks.try_recv() {
-            if cancel.is_canceled() {
-                return Err(crate::jobs::work::canceled());
-            }
-            hands.meter.item(&task.item.object);
-            let found = match &task.question {
-                Question::Table(copy) => table(&mut connection, copy, session.seed, hands).await,
-                Question::LargeObject(oid) => {
-                    large_object(&mut connection, *oid, session.seed, hands).await
-                }
-            };
-            hands.meter.one();
-            task.item.found = match found {
-                Ok(digest) => Ok(digest),
-                Err(Trouble::Contents(why)) => Err(why),
-                // A server's refusal is about the restored database; a lost connection is not.
-                Err(Trouble::Server(error)) if error.sqlstate().is_some() => {
-                    let text = error_text(&error);
-                    connection = connect(session).await.map_err(|e| query_failed(&e))?;
-                    Err(text)
-                }
-                Err(Trouble::Server(error)) => return Err(query_failed(&error)),
-            };
-            out.push(task.item);
+    let mut rows = None;
+    let mut large_objects = LargeObjects::new()?;
+    let mut out = Vec::new();
+    while let Ok(mut task) = tasks.try_recv() {
+        if cancel.is_canceled() {
+            return Err(crate::jobs::work::canceled());
         }
-        Ok(out)
-    })
-}
-
-enum Trouble {
-    Server(PgError),
-    Contents(String),
-}
-
-async fn connect(session: &Session) -> Result<PgConnection, PgError> {
-    let mut connection = session
-        .address
-        .connect(super::stage::DATABASE, &session.application_name)
-        .await?;
-    // The driver sets these two for itself when it connects.
-    Statement::new("SET extra_float_digits = 3")
-        .execute(&mut connection, "set the session as the dump's")
-        .await?;
-    Statement::new("SET client_encoding = ")
-        .literal(&session.encoding)
-        .execute(&mut connection, "set the session as the dump's")
-        .await?;
-    Ok(connection)
-}
-
-async fn table(
-    connection: &mut PgConnection,
-    copy: &str,
-    seed: u64,
-    hands: &Hands,
-) -> Result<Digest, Trouble> {
-    let failed = |source| Trouble::Server(PgError::query("read a table", source));
-    let odd = |error: provado_archive::RowError| Trouble::Contents(error.to_string());
-    let mut rows = connection.copy_out_raw(copy).await.map_err(failed)?;
-    let mut scanner = RowScanner::new(seed);
-    let mut pending = 0;
-    while let Some(chunk) = rows.next().await {
-        let chunk = chunk.map_err(failed)?;
-        scanner.feed(&chunk).map_err(odd)?;
-        pending += chunk.len() as u64;
-        if pending > 1 << 20 {
-            hands.meter.bytes(std::mem::take(&mut pending));
-        }
+        hands.meter.item(&task.item.object);
+        let found = match &task.question {
+            Question::Table(copy) => table(session, &mut rows, copy, hands, cancel),
+            Question::LargeObject(oid) => large_objects.read(session, *oid, hands),
+        };
+        hands.meter.one();
+        task.item.found = match found {
+            Ok(digest) => Ok(digest),
+            // A server's refusal is about the restored database; a lost connection is not.
+            Err(Trouble::Contents(why)) => Err(why),
+            Err(Trouble::Broken(error)) => return Err(error),
+        };
+        out.push(task.item);
     }
+    Ok(out)
+}
+
+/// Why a thing has no digest.
+pub(super) enum Trouble {
+    /// What is there cannot be read, or is not what COPY writes.
+    Contents(String),
+    /// Nothing can be said of it.
+    Broken(Error),
+}
+
+fn table(
+    session: &Session,
+    connection: &mut Option<CopyOut>,
+    copy: &str,
+    hands: &Hands,
+    cancel: &Cancel,
+) -> Result<Digest, Trouble> {
+    let lost = |error: CopyOutError| {
+        Trouble::Broken(Error::new(Reason::PostgresUnreachable, error_text(&error)))
+    };
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => CopyOut::connect(
+            &session.address,
+            super::stage::DATABASE,
+            &session.application_name,
+            &session.encoding,
+        )
+        .map_err(lost)?,
+    };
+    let mut scanner = RowScanner::new(session.seed);
+    let mut pending = 0;
+    let read = open.copy(copy, |chunk| {
+        pending += chunk.len() as u64;
+        if pending > METER_BYTES {
+            hands.meter.bytes(std::mem::take(&mut pending));
+            cancel.check().map_err(|error| error.to_string())?;
+        }
+        scanner.feed(chunk).map_err(|error| error.to_string())
+    });
     hands.meter.bytes(pending);
-    let digest = scanner.finish_copy().map_err(odd)?;
+    match read {
+        Ok(()) => *connection = Some(open),
+        Err(CopyOutError::Server { message, sqlstate }) => {
+            *connection = Some(open);
+            return Err(Trouble::Contents(format!(
+                "{message} (SQLSTATE {sqlstate})"
+            )));
+        }
+        Err(_) if cancel.is_canceled() => {
+            return Err(Trouble::Broken(crate::jobs::work::canceled()));
+        }
+        Err(CopyOutError::Taker(why)) => return Err(Trouble::Contents(why)),
+        Err(error) => return Err(lost(error)),
+    }
+    let digest = scanner
+        .finish_copy()
+        .map_err(|error| Trouble::Contents(error.to_string()))?;
     Ok(Digest {
         row_count: digest.row_count,
         fingerprint: data_encoding::HEXLOWER.encode(&digest.fingerprint),
-    })
-}
-
-const LARGE_OBJECT: &str = "SELECT pg_catalog.lo_get($1::oid, $2, $3)";
-
-async fn large_object(
-    connection: &mut PgConnection,
-    oid: u32,
-    seed: u64,
-    hands: &Hands,
-) -> Result<Digest, Trouble> {
-    let mut scanner = OpaqueScanner::new(seed, CutPolicy::default());
-    let mut offset = 0_i64;
-    loop {
-        let bytes: Vec<u8> = sqlx::query_scalar(LARGE_OBJECT)
-            .bind(i64::from(oid))
-            .bind(offset)
-            .bind(LARGE_OBJECT_BYTES)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|source| Trouble::Server(PgError::query("read a large object", source)))?;
-        if bytes.is_empty() {
-            break;
-        }
-        scanner.feed_with_cuts(&bytes, |_| {});
-        hands.meter.bytes(bytes.len() as u64);
-        offset += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    }
-    Ok(Digest {
-        row_count: 0,
-        fingerprint: data_encoding::HEXLOWER.encode(&scanner.finish().fingerprint),
     })
 }
