@@ -128,16 +128,15 @@ impl Display {
 
     fn show(&mut self, run: &Run) {
         let text = describe(run);
-        match &self.bar {
-            Some(bar) => bar.set_message(text),
-            None => {
-                // Without a terminal one line a phase is enough; figures would flood a log.
-                let phase = plain(run);
-                if phase != self.last {
-                    output::note(&format!("  {phase}"));
-                    self.last = phase;
-                }
-            }
+        if let Some(bar) = &self.bar {
+            bar.set_message(text);
+            return;
+        }
+        // Without a terminal one line a phase is enough; figures would flood a log.
+        let phase = plain(run);
+        if phase != self.last {
+            output::note(&format!("  {phase}"));
+            self.last = phase;
         }
     }
 

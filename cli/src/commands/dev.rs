@@ -101,9 +101,9 @@ fn log() -> Result<provado_telemetry::Guard> {
 
 fn controller_config(home: &Path) -> Result<ControllerConfig> {
     let text = format!(
-        "data_dir = {:?}\n[agents]\nlisten = \"127.0.0.1:0\"\n[operators]\n\
+        "data_dir = {}\n[agents]\nlisten = \"127.0.0.1:0\"\n[operators]\n\
          listen = \"127.0.0.1:0\"\n",
-        home.join("controller")
+        toml::Value::from(home.join("controller").to_string_lossy().into_owned())
     );
     ControllerConfig::parse(&text).map_err(|e| trouble("the controller's configuration", &e))
 }

@@ -145,10 +145,9 @@ fn collation(database: &provado_proto::operator::v1::Database) -> String {
         text.push(' ');
         text.push_str(&database.collation_version);
         if database.collation_version != database.actual_collation_version {
-            text.push_str(&format!(
-                " (host has {}!)",
-                database.actual_collation_version
-            ));
+            text.push_str(" (host has ");
+            text.push_str(&database.actual_collation_version);
+            text.push_str("!)");
         }
     }
     text

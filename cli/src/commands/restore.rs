@@ -22,6 +22,10 @@ pub(crate) enum Command {
 }
 
 /// Arguments of `restore run`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// `latest:INSTANCE/DATABASE`, an id, or a unique beginning of one.

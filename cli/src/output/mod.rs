@@ -22,7 +22,7 @@ pub(crate) enum Format {
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{text}").is_err() {
-        std::process::exit(0);
+        reader_is_gone();
     }
 }
 
@@ -34,8 +34,16 @@ pub(crate) fn raw(text: &str) {
         .and_then(|()| out.flush())
         .is_err()
     {
-        std::process::exit(0);
+        reader_is_gone();
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody reads on, and the command holds nothing that must be put away"
+)]
+fn reader_is_gone() -> ! {
+    std::process::exit(0)
 }
 
 /// Writes a line beside the result. When even stderr is gone there is nobody left to tell.
