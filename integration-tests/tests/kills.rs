@@ -24,7 +24,7 @@ fn setup() -> (Fleet, Postgres, String) {
     server.sql("postgres", "CREATE DATABASE shop").unwrap();
     tpch::load(&server, "shop", 0.1).unwrap();
     let options = FleetOptions {
-        controller: "[limits]\nlease_seconds = 10\n".into(),
+        controller: "[limits]\nlease_seconds = 15\n".into(),
         ..FleetOptions::default()
     };
     let fleet = Fleet::ready_with(place, &server, options).unwrap();

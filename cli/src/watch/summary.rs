@@ -49,7 +49,7 @@ pub(crate) fn print_end(context: &Context, run: &Run) -> Result<Exit> {
 
 fn exit_of(run: &Run) -> Exit {
     match run.state() {
-        RunState::Succeeded | RunState::Skipped => Exit::Done,
+        RunState::Succeeded => Exit::Done,
         _ => match run.failure.as_ref().map(|failure| failure.reason.as_str()) {
             Some("CHECK_FOUND_DAMAGE" | "DRILL_FOUND_DIFFERENCE" | "RESTORE_DIFFERS") => {
                 Exit::Difference
@@ -178,6 +178,7 @@ mod tests {
             exit_of(&run(RunState::Failed, "CHECK_FOUND_DAMAGE")),
             Exit::Difference
         );
+        assert_eq!(exit_of(&run(RunState::Skipped, "")), Exit::RunFailed);
         assert_eq!(
             exit_of(&run(RunState::Canceled, "CANCELED")),
             Exit::RunFailed
