@@ -43,12 +43,11 @@ pub(super) fn first(setting: &mut Setting, options: &Options, report: &mut Repor
     let mut plain = Vec::new();
     let mut plain_processor = Processor::default();
     for _ in 0..options.rounds {
-        let watched = setting.watched()?;
-        let before = Processor::now(watched)?;
+        let before = setting.processor()?;
         let mut dump = setting.server.tool("pg_dump", DATABASE);
         dump.args(["-Fc", "-Z0"]);
         plain.push(timed(|| to_nowhere(dump))?.0);
-        plain_processor = Processor::now(watched)?.since(before);
+        plain_processor = setting.processor()?.since(before);
         let repository = setting.new_repository()?;
         let seen = setting.backup(&repository, DATABASE)?;
         setting.firsts.push(seen);

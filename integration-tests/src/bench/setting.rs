@@ -79,7 +79,7 @@ impl Setting {
     }
 
     /// The processes whose time is counted.
-    pub(super) fn watched(&mut self) -> Result<Watched> {
+    fn watched(&mut self) -> Result<Watched> {
         let file = self.server.data().join("postmaster.pid");
         let text = std::fs::read_to_string(file)?;
         let postmaster = text.lines().next().context("an empty postmaster.pid")?;
@@ -89,6 +89,18 @@ impl Setting {
             agent: self.fleet.agent("db1").pid(),
             postmaster: postmaster.parse()?,
         })
+    }
+
+    /// The processor time so far, once the server has none of our sessions left to count.
+    pub(super) fn processor(&mut self) -> Result<Processor> {
+        let busy = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{DATABASE}' \
+             AND backend_type = 'client backend'"
+        );
+        process::wait_until("no session is left", crate::harness::fleet::SOON, || {
+            Ok((self.server.sql("postgres", &busy)? == "0").then_some(()))
+        })?;
+        Processor::now(self.watched()?)
     }
 
     /// A repository that nothing was stored in yet.
@@ -113,12 +125,11 @@ impl Setting {
 
     /// Runs a command of the operator to its end; an error unless the run has succeeded.
     pub(super) fn run(&mut self, repository: &str, arguments: &[&str]) -> Result<Seen> {
-        let watched = self.watched()?;
         let folder = self.fleet.repository("db1", repository);
         let bytes = super::measure::bytes_below(&folder)?;
-        let before = Processor::now(watched)?;
+        let before = self.processor()?;
         let (seconds, run) = timed(|| self.fleet.json(arguments))?;
-        let processor = Processor::now(watched)?.since(before);
+        let processor = self.processor()?.since(before);
         ensure!(
             run["state"] == "RUN_STATE_SUCCEEDED",
             "{arguments:?} did not succeed: {run}"
