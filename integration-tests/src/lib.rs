@@ -6,7 +6,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::disallowed_methods
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unnecessary_debug_formatting,
+    clippy::format_push_string
 )]
 
 pub mod bench;

@@ -1,6 +1,8 @@
 //! Wrong input: a clear message, the right exit code, nothing changed. And hostile names, which
 //! are not wrong at all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// A table of wrong inputs reads best in one piece.
+#![allow(clippy::too_many_lines)]
 
 use provado_integration_tests::data::hostile::{NAMES, quote};
 use provado_integration_tests::harness::compare::assert_equal;

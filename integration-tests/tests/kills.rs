@@ -1,11 +1,14 @@
 //! kill -9 of agent, controller, pg_dump, pg_restore or PostgreSQL at many moments: afterwards no
 //! run is stuck, no child or backend is left, nothing half-written is listed, the chain verifies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// Which moment is hit is the point of these tests, so they look at the clock and kill by hand.
+#![allow(clippy::disallowed_methods)]
 
 use provado_integration_tests::data::tpch;
 use provado_integration_tests::harness::compare::assert_equal;
 use provado_integration_tests::harness::process::{run, wait_until};
 use provado_integration_tests::harness::{Fleet, FleetOptions, Major, Place, Postgres};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -48,9 +51,8 @@ fn strike(fleet: &mut Fleet, server: &Postgres, victim: Victim) {
             fleet.start_controller().unwrap();
         }
         Victim::Tool(name) => {
-            let mut kill = Command::new("pkill");
-            kill.args(["-9", "-f", &format!("{}/{name}", server.bin().display())]);
-            let _ = run(kill).unwrap();
+            let agent = fleet.agent("db1").pid();
+            kill_descendants(agent, &format!("{}/{name}", server.bin().display()));
         }
         Victim::Server => {
             server.stop("immediate").unwrap();
@@ -59,11 +61,54 @@ fn strike(fleet: &mut Fleet, server: &Postgres, victim: Victim) {
     }
 }
 
+/// Kills what the agent has started of this program, and no other process of the machine: other
+/// tests run the same program at the same time.
+fn kill_descendants(agent: u32, program: &str) {
+    let parents = parents();
+    for pid in parents.keys() {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_program = command.split(|byte| *byte == 0).next() == Some(program.as_bytes());
+        let mut above = *pid;
+        while above != agent && above > 1 {
+            above = parents.get(&above).copied().unwrap_or(0);
+        }
+        let pid = i32::try_from(*pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| is_program && above == agent) {
+            // It may have ended by itself in the meantime.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// The parent of every process.
+fn parents() -> BTreeMap<u32, u32> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let name = entry.unwrap().file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // The parent is the second field after the name, which stands in brackets.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        if let Some(parent) = rest
+            .split(' ')
+            .nth(1)
+            .and_then(|parent| parent.parse().ok())
+        {
+            parents.insert(pid, parent);
+        }
+    }
+    parents
+}
+
 /// Waits until the run has ended, however it ended.
 fn ended(fleet: &Fleet, name: &str) -> String {
     wait_until(
         &format!("run {name} has ended"),
-        Duration::from_secs(180),
+        Duration::from_mins(3),
         || {
             let run = fleet.json(&["run", "show", name])?;
             let state = run["state"].as_str().unwrap_or_default().to_owned();

@@ -1,6 +1,12 @@
 //! Forty lying tools: whatever pg_dump does instead of its work, no backup comes of it, and the
 //! backup before stays what it was (INV-EVIDENCE, RELIABILITY 2.1).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// One table of lies, and tools that are run to be sure that they lie.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    clippy::unnecessary_debug_formatting
+)]
 
 use provado_integration_tests::harness::process::run;
 use provado_integration_tests::harness::{Fleet, FleetOptions, Major, Place, Postgres};

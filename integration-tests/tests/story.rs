@@ -1,6 +1,8 @@
 //! The main job, end to end, with separate programs and real servers: join, back up, back up
 //! again, check, drill, prove, restore, verify.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// The story is told in one piece.
+#![allow(clippy::too_many_lines)]
 
 use provado_integration_tests::data::{shop, tpch};
 use provado_integration_tests::harness::compare::assert_equal;

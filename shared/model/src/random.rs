@@ -35,7 +35,10 @@ impl OsEntropy {
 }
 
 impl Entropy for OsEntropy {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the system"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         // getrandom(2) fails only before the kernel's pool is ready or where the call is filtered
         // out. To go on with predictable bytes would make predictable keys, so the process ends.
