@@ -155,8 +155,7 @@ fn hostile_names_are_backed_up_and_restored_as_what_they_are() {
             "restore",
             "run",
             &backup,
-            "--into",
-            &into,
+            &format!("--into={into}"),
             "--identity",
             &key,
         ];
