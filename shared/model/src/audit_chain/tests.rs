@@ -115,7 +115,7 @@ fn a_checkpoint_has_one_form() {
     let body = checkpoint.body();
     assert_eq!(body.parse::<Checkpoint>(), Ok(checkpoint));
     for bad in [
-        "".to_owned(),
+        String::new(),
         body.replace("provado-audit/", "other/"),
         body.replace("epoch 2", "epoch +2"),
         body.replace("\n9\n", "\n09\n"),
