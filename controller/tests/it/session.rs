@@ -156,17 +156,24 @@ async fn a_checkpoint_rides_on_the_stream_and_agrees() {
 }
 
 #[tokio::test]
-async fn an_epoch_that_is_not_known_here_means_that_this_database_is_old() {
+async fn an_epoch_that_an_agent_makes_up_changes_nothing() {
     let world = World::start().await;
     let agent = world.join("db1").await;
     let before = world.running.core().epoch();
-    let mut hello = agent.hello("p1");
-    hello.epoch = 1_000;
-    let mut line = Line::open(&world, &agent, hello).await;
-    let welcome = line.welcome().await;
-    assert!(welcome.epoch > 1_000, "{}", welcome.epoch);
-    assert!(world.running.core().epoch() > before);
-    assert_eq!(world.audit("controller.notice-amnesia").await.len(), 1);
+    for epoch in [1_000, i64::MAX] {
+        let mut hello = agent.hello("p1");
+        hello.epoch = epoch;
+        let mut line = Line::open(&world, &agent, hello).await;
+        let welcome = line.welcome().await;
+        assert_eq!(u64::try_from(welcome.epoch).unwrap(), before);
+    }
+    assert_eq!(world.running.core().epoch(), before);
+    assert!(world.audit("controller.notice-amnesia").await.is_empty());
+    let refused = world.audit("checkpoint.refuse").await;
+    assert!(refused[0].detail_json.contains("epoch 1000"), "{refused:?}");
+    // The next start is as any other.
+    let world = world.restart().await;
+    assert_eq!(world.running.core().epoch(), before + 1);
 }
 
 #[tokio::test]

@@ -202,7 +202,12 @@ pub(crate) async fn what_an_agent_remembers_is_held_against_the_chain(world: Wor
     assert_eq!(judge(&note(&own, 3, third), 1).await, Verdict::Agrees);
     assert_eq!(judge(&note(&own, 2, second), 0).await, Verdict::Agrees);
     let more = |verdict| matches!(verdict, Verdict::KnowsMore { .. });
-    assert!(more(judge("", 2).await), "a higher epoch");
+    let not_ours = |verdict| matches!(verdict, Verdict::NotOurs { .. });
+    // A number alone proves nothing, however near or far it is.
+    for epoch in [2, u64::MAX] {
+        assert!(not_ours(judge("", epoch).await), "a bare epoch");
+        assert!(not_ours(judge(&note(&own, 3, third), epoch).await));
+    }
     assert!(more(judge(&note(&own, 4, third), 1).await), "a later event");
     assert!(more(judge(&note(&own, 2, third), 1).await), "another event");
     assert!(
@@ -210,7 +215,13 @@ pub(crate) async fn what_an_agent_remembers_is_held_against_the_chain(world: Wor
         "another database"
     );
     let forged = note(&own, 4, third).replace("\n4\n", "\n5\n");
-    assert!(matches!(judge(&forged, 1).await, Verdict::NotOurs { .. }));
+    assert!(not_ours(judge(&forged, 1).await));
+    // With a checkpoint that proves it, an agent may have seen a few epochs more than were signed.
+    for (told, believed) in [(1, 4), (6, 6), (u64::MAX, 1_004)] {
+        let verdict = judge(&note(&own, 4, third), told).await;
+        let seen = matches!(verdict, Verdict::KnowsMore { epoch, .. } if epoch == believed);
+        assert!(seen, "{verdict:?}");
+    }
 }
 
 pub(crate) async fn amnesia_raises_the_epoch_and_holds_back_destructive_work(world: World) {

@@ -96,6 +96,14 @@ impl Fleet {
 
 /// The key and the name under which this controller signs its checkpoints.
 fn note_key(core: &Core, key: PublicKey) -> Result<NoteKey, Error> {
+        if let Verdict::NotOurs { why } = &verdict {
+            tracing::warn!(
+                agent.id = %peer.id,
+                agent.name = peer.name,
+                "what the agent {} remembers is not believed: {why}",
+                peer.name
+            );
+        }
     NoteKey::new(&format!("provado-audit/{}", core.id()), key)
         .map_err(|source| Error::internal("the controller's id names no key").caused_by(source))
 }

@@ -2,7 +2,7 @@
 //! shown, and shows it again. A controller whose chain does not hold it has lost something: its
 //! database was put back to an older state, or its chain was rewritten.
 
-use super::store::{amnesia_set, controller_get, epoch_raise};
+use super::store::{ControllerState, amnesia_set, controller_get, epoch_raise};
 use crate::db::Tx;
 use crate::events::{AuditEntry, AuditOutcome, Context, audit_append, audit_get, audit_head};
 use provado_identity::signed_note::{Note, NoteKey};
@@ -22,15 +22,23 @@ pub enum Verdict {
         /// The highest epoch it has seen.
         epoch: u64,
     },
-    /// What it shows was not signed by this controller; nothing follows from it.
+    /// What it shows was not signed by this controller, or what it says is borne out by nothing
+    /// that was; nothing follows from it.
     NotOurs {
         /// What is wrong with it, as a sentence.
         why: String,
     },
 }
 
+/// How far the epoch that an agent says it has seen may lie above that of the checkpoint it shows:
+/// one was raised, and the next checkpoint not signed yet, when the database was lost.
+const EPOCHS_UNSIGNED_MAX: u64 = 1_000;
+
 /// Holds what an agent remembers against this database. `note` is the signed note it shows, empty
 /// if it has none; `epoch` the highest it has seen; `key` this controller's own.
+///
+/// An agent may lie. That this database is an older copy is believed only of a checkpoint that
+/// this controller signed; a higher epoch alone is no more than a number.
 pub async fn witness_judge(
     tx: &mut Tx,
     key: &NoteKey,
@@ -38,13 +46,8 @@ pub async fn witness_judge(
     epoch: u64,
 ) -> Result<Verdict, Error> {
     let state = controller_get(tx).await?;
-    if epoch > state.epoch {
-        let ours = state.epoch;
-        let why = format!("it has seen epoch {epoch}, and this database is in epoch {ours}");
-        return Ok(Verdict::KnowsMore { why, epoch });
-    }
     if note.is_empty() {
-        return Ok(Verdict::Agrees);
+        return Ok(agrees(&state, epoch));
     }
     let checkpoint = match verify(key, note) {
         Ok(checkpoint) => checkpoint,
@@ -65,10 +68,24 @@ pub async fn witness_judge(
     } else if hash_at(tx, seen.sequence).await?.as_deref() != Some(seen.hash.as_str()) {
         format!("audit event {} is not the one it was shown", seen.sequence)
     } else {
-        return Ok(Verdict::Agrees);
+        return Ok(agrees(&state, epoch));
     };
-    let epoch = epoch.max(checkpoint.epoch);
+    let highest = checkpoint.epoch.saturating_add(EPOCHS_UNSIGNED_MAX);
+    let epoch = epoch.clamp(checkpoint.epoch, highest);
     Ok(Verdict::KnowsMore { why, epoch })
+}
+
+/// The verdict where no checkpoint says otherwise.
+fn agrees(state: &ControllerState, epoch: u64) -> Verdict {
+    if epoch <= state.epoch {
+        return Verdict::Agrees;
+    }
+    let why = format!(
+        "it says that it has seen epoch {epoch}, and this database is in epoch {}; no checkpoint \
+         of this controller bears that out",
+        state.epoch
+    );
+    Verdict::NotOurs { why }
 }
 
 /// Draws the consequences of a verdict, once: the epoch is raised above everything the agent has
