@@ -1,13 +1,15 @@
 //! Hosts that join, and the identities they get.
 
-use crate::world::{World, dial, request_id, request_pem};
+use crate::world::{World, dial, dial_as, request_id, request_pem};
 use provado_identity::tls::{LiveCertificate, authenticated_client};
 use provado_identity::{JoinToken, SigningKey, TlsKey, pem};
 use provado_model::random::OsEntropy;
 use provado_proto::agent::v1 as agent;
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 /// The keys of a host that joins.
 pub(crate) struct EnrollKeys {
@@ -93,10 +95,21 @@ impl TestAgent {
     }
 
     pub(crate) async fn dial(&self, world: &World) -> Result<Channel, Status> {
+        dial(world.running.agent_address(), self.tls(world)).await
+    }
+
+    /// A client that has no room for any answer.
+    pub(crate) async fn stuck_client(&self, world: &World) -> SessionClient {
+        let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(0);
+        let address = world.running.agent_address();
+        let channel = dial_as(endpoint, address, self.tls(world)).await;
+        SessionClient::new(channel.unwrap())
+    }
+
+    fn tls(&self, world: &World) -> Arc<ClientConfig> {
         let chain = self.chain.clone();
         let live = LiveCertificate::new(chain, &self.key, world.clock()).unwrap();
-        let tls = authenticated_client(&self.roots, live, world.clock()).unwrap();
-        dial(world.running.agent_address(), tls).await
+        authenticated_client(&self.roots, live, world.clock()).unwrap()
     }
 
     pub(crate) async fn client(&self, world: &World) -> SessionClient {

@@ -1,6 +1,6 @@
 //! The stream: hello, heartbeats, commands, its end.
 
-use crate::agents::TestAgent;
+use crate::agents::{SessionClient, TestAgent};
 use crate::world::{PATIENCE, World, is_cut_off, reason, request_id, soon, until};
 use provado_controller::fleet::{Command, Sessions};
 use provado_proto::agent::v1::session_request::Message as Up;
@@ -31,8 +31,11 @@ impl Line {
         agent: &TestAgent,
         first: Up,
     ) -> Result<Self, Status> {
+        Self::open_with(agent.client(world).await, first).await
+    }
+
+    async fn open_with(mut client: SessionClient, first: Up) -> Result<Self, Status> {
         let (up, receiver) = mpsc::channel(16);
-        let mut client = agent.client(world).await;
         let down = client
             .session(ReceiverStream::new(receiver))
             .await?
@@ -194,6 +197,33 @@ async fn anything_but_a_hello_first_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn an_agent_that_takes_no_answer_holds_nobody_up() {
+    let world = World::start().await;
+    let agent = world.join("db1").await;
+    let client = agent.stuck_client(&world).await;
+    let hello = Up::Hello(agent.hello("p1"));
+    let mut line = Line::open_with(client, hello).await.unwrap();
+    // With attempts in it, so that it takes its turn in the database.
+    let named = agent::AttemptRef {
+        attempt_id: "019aa8dc-4800-730b-bdb7-a6a634a5f1aa".to_owned(),
+        run_id: "019aa8dc-4800-7857-8c6f-ae6d9b6f3b4a".to_owned(),
+        fence: 1,
+        ended: false,
+    };
+    for _ in 0..4 {
+        line.heartbeat(vec![named.clone()]).await;
+    }
+    until("the agent is connected", || async {
+        world.shown("db1").await.connected
+    })
+    .await;
+    // Others write as before, for longer than a heartbeat takes to be read.
+    for _ in 0..3 {
+        soon("a write of someone else", world.token()).await;
+    }
+}
+
+#[tokio::test]
 async fn commands_reach_the_agent_in_order() {
     let world = World::start().await;
     let (agent, mut line, _) = connected(&world, "db1").await;
@@ -251,7 +281,7 @@ async fn a_revoked_agent_is_cut_off_at_once_and_does_not_come_back() {
     // A new one does not get past its handshake.
     let error = match agent.dial(&world).await {
         Ok(channel) => {
-            let mut client = crate::agents::SessionClient::new(channel);
+            let mut client = SessionClient::new(channel);
             client
                 .sync_inventory(agent::SyncInventoryRequest::default())
                 .await

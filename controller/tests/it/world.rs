@@ -277,6 +277,15 @@ impl Operator {
 
 /// A connection over TLS. The handshake's last word from the server comes with the first call.
 pub(crate) async fn dial(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<Channel, Status> {
+    dial_as(Endpoint::from_static("http://localhost"), address, tls).await
+}
+
+/// The same with other settings of HTTP/2.
+pub(crate) async fn dial_as(
+    endpoint: Endpoint,
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+) -> Result<Channel, Status> {
     let connector = tower::service_fn(move |_: Uri| {
         let connector = TlsConnector::from(Arc::clone(&tls));
         async move {
@@ -286,7 +295,7 @@ pub(crate) async fn dial(address: SocketAddr, tls: Arc<ClientConfig>) -> Result<
             Ok::<_, std::io::Error>(TokioIo::new(io))
         }
     });
-    Endpoint::from_static("http://localhost")
+    endpoint
         .connect_with_connector(connector)
         .await
         .map_err(|error| Status::unavailable(format!("{error:?}")))

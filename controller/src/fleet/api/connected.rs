@@ -92,8 +92,7 @@ impl SessionService for SessionApi {
         let peer = AgentPeer::of(&request).map_err(status)?;
         let inbound = Inbound::new(request.into_inner());
         let fleet = Arc::clone(&self.fleet);
-        let stream =
-            SessionStream::new(|outbound| Box::pin(fleet.drive(peer, actor, inbound, outbound)));
+        let stream = SessionStream::new(|outbound| fleet.drive(peer, actor, inbound, outbound));
         Ok(Response::new(stream))
     }
 

@@ -2,8 +2,8 @@
 //! attempts, and the commands that go down.
 //!
 //! Nothing here must not be lost: offers are repeated by `dispatch`, leases by the next heartbeat,
-//! outcomes travel by their own call. The stream drives itself: its future is polled together
-//! with the messages it writes, so that it ends with the connection and leaves nothing behind.
+//! outcomes travel by their own call. Each stream has a task of its own, which ends with the
+//! connection and leaves nothing behind.
 
 mod attempts;
 mod drive;
