@@ -31,6 +31,7 @@ pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
     ("run", lifecycle::run::STATEMENTS),
     ("run lists", lifecycle::run::LIST_STATEMENTS),
     ("attempt", lifecycle::attempt::STATEMENTS),
+    ("attempt leases", lifecycle::attempt::LEASE_STATEMENTS),
     ("backup", lifecycle::backup::STATEMENTS),
     ("packs", lifecycle::backup::PACK_STATEMENTS),
     ("policy", policy::STATEMENTS),
@@ -49,5 +50,6 @@ pub const HOT_STATEMENTS: &[&[&str]] = &[
     lifecycle::run::HOT,
     lifecycle::run::LIST_HOT,
     lifecycle::attempt::HOT,
+    lifecycle::attempt::LEASE_HOT,
     lifecycle::backup::HOT,
 ];

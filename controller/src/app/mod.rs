@@ -1,6 +1,6 @@
 //! Puts the controller together: the only module that names every slice.
 //!
-//! What starts, in order: database, epoch, authorities, sockets, the first caller, allow-lists,
+//! What starts, in order: database, authorities, sockets, epoch, the first caller, allow-lists,
 //! tasks, doors. A door opens last, so that nobody is served by half a controller. Decides nothing
 //! else.
 
@@ -13,11 +13,13 @@ use crate::access::{Access, Endpoint};
 use crate::config::Config;
 use crate::db::Database;
 use crate::fleet::{Fleet, SessionTimes};
+use crate::lifecycle::attempt::attempt_lease_grace;
 use crate::lifecycle::controller::{Core, epoch_raise};
 use crate::listeners::{AgentDoor, Doorway, OperatorDoor, Options, Refusals, ServerCertificates};
 use crate::request::RefusalLog;
 use crate::sealed::SealedIdentities;
 use crate::supervisor::Supervisor;
+use jiff::{SignedDuration, Timestamp};
 use provado_identity::ca::{CaError, ServerNames};
 use provado_identity::files::{self, FileError};
 use provado_identity::tls::{ListenerTls, agent_listener, operator_listener};
@@ -84,6 +86,7 @@ impl Controller {
         let base = Base::open(&config, &ground).await?;
         let agents = Doorway::bind("agents", config.agents.listen).await?;
         let operators = Doorway::bind("operators", config.operators.listen).await?;
+        base.take_over(ground.times.lease).await?;
         let fleet = Fleet::new(
             base.core.clone(),
             Arc::clone(&base.authorities),
@@ -174,12 +177,6 @@ impl Base {
         let database = Database::open(&config.store_url()?).await?;
         let (clock, entropy) = (Arc::clone(&ground.clock), Arc::clone(&ground.entropy));
         let core = Core::open(database, clock, entropy).await?;
-        // Whoever ran on this database before, and still does somewhere, is over from here on.
-        let mut tx = core.db.begin().await?;
-        let ctx = core.task_context("start");
-        epoch_raise(&mut tx, &ctx, 0, "a controller started").await?;
-        tx.commit().await?;
-        core.refresh_epoch().await?;
         let path = config.data_dir.join("authority");
         let authorities =
             Authorities::load_or_create(&path, &trust_domain, &core.clock, &core.entropy)
@@ -203,6 +200,29 @@ impl Base {
         let address: Address = config.agent_address(agent_port).parse().map_err(|source| {
             Error::new(
                 Reason::InvalidArgument,
+    /// Whoever ran on this database before, and still does somewhere, is over from here on. Agents
+    /// get the time of a lease to say which attempts they have in hand: while no controller was
+    /// there, they could not.
+    async fn take_over(&self, lease: Duration) -> Result<(), Error> {
+        let mut tx = self.core.db.begin().await?;
+        let ctx = self.core.task_context("start");
+        let epoch = epoch_raise(&mut tx, &ctx, 0, "a controller started").await?;
+        let lease = SignedDuration::try_from(lease).unwrap_or(SignedDuration::MAX);
+        let until = ctx.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+        let prolonged = attempt_lease_grace(&mut tx, until).await?;
+        tx.commit().await?;
+        self.core.adopt_epoch(epoch);
+        if prolonged > 0 {
+            tracing::info!(
+                attempt.count = prolonged,
+                "{prolonged} attempts were in hand when the last controller stopped; their agents \
+                 have {} seconds to say that they go on",
+                lease.as_secs()
+            );
+        }
+        Ok(())
+    }
+
                 format!("agents.address, or the first of identity.server_names: {source}"),
             )
         })?;

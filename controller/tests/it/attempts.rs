@@ -2,7 +2,7 @@
 
 use crate::agents::TestAgent;
 use crate::session::{Line, connected};
-use crate::world::World;
+use crate::world::{World, until};
 use jiff::SignedDuration;
 use provado_controller::lifecycle::attempt::{
     Attempt, AttemptState, attempt_get_of_agent, attempt_offer,
@@ -16,6 +16,9 @@ use provado_proto::agent::v1::session_response::Message as Down;
 use provado_proto::agent::v1::{self as agent, AttemptRef};
 use provado_proto::common::v1::{Failure, FailureKind, Phase, Progress};
 use std::slice;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// A run that is with an agent, made row by row.
 async fn dispatched(world: &World, agent: &TestAgent) -> (RunId, AttemptRef) {
@@ -177,4 +180,27 @@ async fn leases_live_by_heartbeats_and_strangers_attempts_are_told_to_stop() {
     hello.attempts = vec![named.clone()];
     let mut again = Line::open(&world, &other, hello).await;
     assert_eq!(again.welcome().await.superseded_attempts, [named]);
+}
+
+#[tokio::test]
+async fn what_was_in_hand_is_not_lost_by_a_controller_that_was_away() {
+    let world = World::start().await;
+    let (host, mut line, _) = connected(&world, "db1").await;
+    let (run, named) = dispatched(&world, &host).await;
+    said(&mut line, progress(&named, 7)).await;
+    drop(line);
+    world.advance(SignedDuration::from_hours(1));
+    let world = world.restart().await;
+    until("every task has run", || async {
+        let mut client = HealthClient::new(world.admin().await.channel);
+        let answer = client.check(HealthCheckRequest::default()).await;
+        answer.unwrap().into_inner().status() == ServingStatus::Serving
+    })
+    .await;
+    assert_eq!(run_state(&world, run).await, RunState::Running);
+    let mut hello = host.hello("p1");
+    hello.attempts = vec![named.clone()];
+    let mut line = Line::open(&world, &host, hello).await;
+    assert!(line.welcome().await.superseded_attempts.is_empty());
+    assert!(said(&mut line, progress(&named, 9)).await.is_empty());
 }

@@ -64,14 +64,6 @@ statements! {
          WHERE id = $13 AND version = $14 \
          AND EXISTS (SELECT 1 FROM controller_state WHERE controller_state.epoch = $15)",
     );
-    // A lease is no state: it does not raise the version, so that a heartbeat and a report that
-    // cross do not make one of them fail.
-    ATTEMPT_LEASE_RENEW = both(
-        "UPDATE attempt SET lease_until_time = \
-         CASE WHEN lease_until_time < $1 THEN $1 ELSE lease_until_time END \
-         WHERE id = $2 AND agent_id = $3 AND number = $4 \
-         AND state IN ('offered', 'accepted', 'running')",
-    );
     ATTEMPT_PROGRESS = both(
         "UPDATE attempt SET progress_json = $1, progress_sequence = $2 \
          WHERE id = $3 AND agent_id = $4 AND progress_sequence < $2 \
@@ -90,7 +82,6 @@ pub const HOT: &[&str] = &[
     "ATTEMPT_LIST_LIVE_OF_AGENT",
     "ATTEMPT_COUNT_LIVE",
     "ATTEMPT_UPDATE",
-    "ATTEMPT_LEASE_RENEW",
     "ATTEMPT_PROGRESS",
 ];
 
@@ -314,22 +305,6 @@ pub async fn attempt_count_live(tx: &mut Tx, agent: AgentId) -> Result<u64, Erro
     tx.fetch_one(ATTEMPT_COUNT_LIVE, &values![agent])
         .await?
         .size("attempt_count")
-}
-
-/// Prolongs the lease of an agent's attempt; false if it is not that agent's, has another number
-/// or has ended. A lease is never shortened.
-pub async fn attempt_lease_renew(
-    tx: &mut Tx,
-    attempt: &Attempt,
-    agent: AgentId,
-    until: Timestamp,
-) -> Result<bool, Error> {
-    tx.execute(
-        ATTEMPT_LEASE_RENEW,
-        &values![until, attempt.id, agent, attempt.number],
-    )
-    .await
-    .map(|count| count == 1)
 }
 
 /// Keeps how far an agent's attempt is; false if something newer is known or it is not its own.

@@ -79,6 +79,11 @@ impl Core {
         self.epoch.store(epoch, Ordering::Release);
         Ok(epoch)
     }
+    /// Believes in an epoch that this controller itself has raised and committed.
+    pub fn adopt_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
 
     /// The context of a change by a caller, now.
     pub fn context(&self, actor: Actor, request_id: Option<RequestId>) -> Context {
