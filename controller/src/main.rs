@@ -144,7 +144,7 @@ async fn watch(running: &mut Running, signals: &mut Signals) -> Result<(), Error
                 _ = signals.terminate.recv() => Event::Stop,
                 _ = signals.interrupt.recv() => Event::Stop,
                 _ = signals.reload.recv() => Event::Reload,
-                () = running.failed() => Event::Failed,
+                error = running.failed() => Event::Failed(error),
             }
         });
         match event.await {
@@ -154,11 +154,7 @@ async fn watch(running: &mut Running, signals: &mut Signals) -> Result<(), Error
                 return Ok(());
             }
             Ok(Event::Reload) => reload(running),
-            Ok(Event::Failed) => {
-                return Err(Error::internal(
-                    "a part of the controller that should run until the end has ended",
-                ));
-            }
+            Ok(Event::Failed(error)) => return Err(error),
         }
     }
 }
@@ -166,7 +162,7 @@ async fn watch(running: &mut Running, signals: &mut Signals) -> Result<(), Error
 enum Event {
     Stop,
     Reload,
-    Failed,
+    Failed(Error),
 }
 
 fn reload(running: &Running) {

@@ -99,6 +99,7 @@ impl Controller {
         access.prepare().await?;
 
         let mut supervisor = Supervisor::new();
+        let superseded = CancellationToken::new();
         let slices = Slices {
             config: &config,
             core: &base.core,
@@ -107,6 +108,7 @@ impl Controller {
             access: &access,
             certificates: &base.certificates,
             sealed: SealedIdentities::default(),
+            superseded: &superseded,
         };
         let probes = slices.add_tasks(&mut supervisor)?;
         let agent_routes = slices.agent_routes(&probes).await?;
@@ -146,11 +148,13 @@ impl Controller {
             doors,
             stop_tasks,
             tasks,
+            superseded,
         }))
     }
 
     /// Makes a new key, certificate and profile for the first caller, after the old ones were
-    /// lost. The controller must not be running on the same SQLite store. The profile's path.
+    /// lost. The controller must not be running on the same SQLite store; beside one that runs on
+    /// PostgreSQL it changes nothing else. The profile's path.
     pub async fn renew_profile(config: &Config, ground: &Ground) -> Result<PathBuf, Error> {
         let base = Base::open(config, ground).await?;
         // No join string is made here; a port that is chosen at the start is not known yet.
@@ -196,10 +200,6 @@ impl Base {
         })
     }
 
-    fn access(&self, config: &Config, agent_port: u16) -> Result<Arc<Access>, Error> {
-        let address: Address = config.agent_address(agent_port).parse().map_err(|source| {
-            Error::new(
-                Reason::InvalidArgument,
     /// Whoever ran on this database before, and still does somewhere, is over from here on. Agents
     /// get the time of a lease to say which attempts they have in hand: while no controller was
     /// there, they could not.
@@ -223,6 +223,10 @@ impl Base {
         Ok(())
     }
 
+    fn access(&self, config: &Config, agent_port: u16) -> Result<Arc<Access>, Error> {
+        let address: Address = config.agent_address(agent_port).parse().map_err(|source| {
+            Error::new(
+                Reason::InvalidArgument,
                 format!("agents.address, or the first of identity.server_names: {source}"),
             )
         })?;

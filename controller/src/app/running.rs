@@ -4,7 +4,7 @@
 use crate::fleet::{Cut, Fleet};
 use crate::lifecycle::controller::Core;
 use crate::listeners::{Probes, ServerCertificates};
-use provado_model::Error;
+use provado_model::{Error, Reason};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ pub(super) struct Parts {
     pub(super) doors: JoinSet<()>,
     pub(super) stop_tasks: CancellationToken,
     pub(super) tasks: JoinSet<()>,
+    pub(super) superseded: CancellationToken,
 }
 
 impl Running {
@@ -83,13 +84,23 @@ impl Running {
         self.parts.certificates.replace()
     }
 
-    /// Completes when a part that should run until the end has ended by itself.
-    pub async fn failed(&mut self) {
+    /// Completes when the controller cannot go on, and says why: another one has taken over the
+    /// database, or a part that should run until the end has ended by itself.
+    pub async fn failed(&mut self) -> Error {
+        let parts = &mut self.parts;
         tokio::select! {
-            Some(_) = self.parts.doors.join_next() => {}
-            Some(_) = self.parts.tasks.join_next() => {}
-            else => {}
+            () = parts.superseded.cancelled() => return Error::new(
+                Reason::VersionStale,
+                format!(
+                    "epoch {} is over: another controller has taken over this one's database; \
+                     only one may work on it",
+                    parts.core.epoch()
+                ),
+            ),
+            Some(_) = parts.doors.join_next() => {}
+            Some(_) = parts.tasks.join_next() => {}
         }
+        Error::internal("a part of the controller that should run until the end has ended")
     }
 
     /// Stops: no new connections, agents are sent away, calls end, tasks end, the database is

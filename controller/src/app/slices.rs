@@ -31,6 +31,7 @@ use provado_proto::operator::v1::repository_service_server::RepositoryServiceSer
 use provado_proto::operator::v1::run_service_server::RunServiceServer;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
@@ -44,6 +45,8 @@ pub(super) struct Slices<'a> {
     pub(super) certificates: &'a Arc<ServerCertificates>,
     /// Identities that ride on runs: taken by `admit`, sent by `dispatch`.
     pub(super) sealed: SealedIdentities,
+    /// Canceled when another controller has taken over the database.
+    pub(super) superseded: &'a CancellationToken,
 }
 
 /// Collects services and their names, so that each has its health told.
@@ -137,12 +140,8 @@ impl Slices<'_> {
             &[],
         );
         let probes = Probes::new();
-        let health = HealthTask {
-            probes: probes.clone(),
-            db: core.db.clone(),
-            health: supervisor.health(),
-            clock: Arc::clone(&core.clock),
-        };
+        let superseded = self.superseded.clone();
+        let health = HealthTask::new(core.clone(), &probes, supervisor.health(), superseded);
         supervisor.add(Arc::new(health));
         Ok(probes)
     }

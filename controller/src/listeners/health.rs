@@ -1,16 +1,17 @@
-//! `grpc.health.v1`: a service is SERVING while the database answers and every task has run within
-//! two of its periods; NOT_SERVING from the first moment of a drain.
+//! `grpc.health.v1`: a service is SERVING while the database answers, no other controller has taken
+//! it over, and every task has run within two of its periods; NOT_SERVING from the first moment of
+//! a drain.
 
-use crate::db::Database;
+use crate::lifecycle::controller::{Core, epoch_current};
 use crate::supervisor::{Activity, Health, Task};
 use async_trait::async_trait;
 use provado_model::Error;
-use provado_model::time::Clock;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -82,17 +83,51 @@ impl Probes {
     }
 }
 
-/// Asks the database and the tasks, and tells the services' health.
+/// Asks the database and the tasks, and tells the services' health. Notices when another
+/// controller has taken over the database: then nothing that this one does counts any more.
 #[derive(Debug)]
 pub struct HealthTask {
-    /// Whom to tell.
-    pub probes: Probes,
-    /// The database to ask.
-    pub db: Database,
-    /// The tasks to ask.
-    pub health: Health,
-    /// By what "within two periods" is judged.
-    pub clock: Arc<dyn Clock>,
+    core: Core,
+    probes: Probes,
+    health: Health,
+    superseded: CancellationToken,
+    was_over: AtomicBool,
+}
+
+impl HealthTask {
+    /// A task that asks `health` and the core's database, tells `probes`, and cancels `superseded`.
+    pub fn new(core: Core, probes: &Probes, health: Health, superseded: CancellationToken) -> Self {
+        Self {
+            core,
+            probes: probes.clone(),
+            health,
+            superseded,
+            was_over: AtomicBool::new(false),
+        }
+    }
+
+    async fn epoch_that_counts(&self) -> Result<u64, Error> {
+        let mut tx = self.core.db.read().await?;
+        let epoch = epoch_current(&mut tx).await?;
+        tx.rollback().await?;
+        Ok(epoch)
+    }
+
+    /// Whether this controller's epoch still is the one that counts.
+    fn note(&self, counts: u64) -> bool {
+        let ours = self.core.epoch();
+        let is_over = counts > ours;
+        // Seen twice: an epoch that this controller raised itself is in the rows a moment earlier.
+        let was_over = self.was_over.swap(is_over, Ordering::AcqRel);
+        if is_over && was_over && !self.superseded.is_cancelled() {
+            tracing::error!(
+                controller.epoch = ours,
+                "epoch {ours} is over, another controller is in epoch {counts}; this one stops"
+            );
+            self.superseded.cancel();
+        }
+        !is_over
+    }
 }
 
 #[async_trait]
@@ -106,16 +141,16 @@ impl Task for HealthTask {
     }
 
     async fn activate(&self) -> Result<Activity, Error> {
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         let tasks = self.health.tasks();
         let unfit = tasks
             .iter()
             .find(|task| task.name != NAME && !task.is_fit(now));
-        let reachable = match self.db.read().await {
-            Ok(tx) => tx.rollback().await.is_ok(),
+        let counts = match self.epoch_that_counts().await {
+            Ok(epoch) => self.note(epoch),
             Err(_) => false,
         };
-        let status = if unfit.is_none() && reachable {
+        let status = if unfit.is_none() && counts {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing

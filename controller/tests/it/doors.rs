@@ -1,7 +1,7 @@
 //! The listeners themselves: health, reflection, certificates, limits, a second controller.
 
 use crate::agents::TestAgent;
-use crate::world::{World, soon, until};
+use crate::world::{Engine, World, soon, until};
 use provado_controller::app::{Controller, Ground};
 use provado_controller::fleet::SessionTimes;
 use provado_identity::tls::{LiveCertificate, authenticated_client};
@@ -10,7 +10,7 @@ use provado_model::random::OsEntropy;
 use provado_proto::operator::v1 as operator;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -108,16 +108,42 @@ async fn a_message_that_is_too_large_is_refused() {
 #[tokio::test]
 async fn a_second_controller_on_the_same_data_is_refused() {
     let world = World::start().await;
-    let ground = Ground {
-        clock: world.clock(),
-        entropy: OsEntropy::shared(),
-        times: SessionTimes::default(),
-    };
-    let error = Box::pin(Controller::start_on(world.config(), ground))
+    let error = Box::pin(Controller::start_on(world.config(), ground(&world)))
         .await
         .unwrap_err();
     assert_eq!(error.reason, Reason::ServiceUnavailable);
     assert!(error.message.contains("another controller"), "{error}");
+}
+
+fn ground(world: &World) -> Ground {
+    Ground {
+        clock: world.clock(),
+        entropy: OsEntropy::shared(),
+        times: SessionTimes::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_controller_that_another_one_has_superseded_ends() {
+    let mut world = World::start_on(Engine::Postgres).await;
+    // A new profile beside it supersedes nobody.
+    let before = world.running.core().epoch();
+    let config = world.config();
+    Box::pin(Controller::renew_profile(&config, &ground(&world)))
+        .await
+        .unwrap();
+    assert_eq!(world.running.core().refresh_epoch().await.unwrap(), before);
+    let other = tempfile::tempdir().unwrap();
+    let mut config = world.config();
+    config.data_dir = other.path().join("data");
+    let second = Box::pin(Controller::start_on(config, ground(&world)))
+        .await
+        .unwrap();
+    let error = soon("the first controller ends", world.running.failed()).await;
+    assert_eq!(error.reason, Reason::VersionStale);
+    assert!(error.message.contains("another controller"), "{error}");
+    world.running.shutdown().await;
+    second.shutdown().await;
 }
 
 #[tokio::test]
@@ -127,12 +153,7 @@ async fn an_address_in_use_is_told_with_what_to_do() {
     let mut config = world.config();
     config.data_dir = other.path().join("data");
     config.agents.listen = world.running.agent_address();
-    let ground = Ground {
-        clock: world.clock(),
-        entropy: OsEntropy::shared(),
-        times: SessionTimes::default(),
-    };
-    let error = Box::pin(Controller::start_on(config, ground))
+    let error = Box::pin(Controller::start_on(config, ground(&world)))
         .await
         .unwrap_err();
     assert!(error.message.contains("cannot listen on"), "{error}");

@@ -6,7 +6,7 @@ use crate::fleet::model::Witness;
 use crate::fleet::store::agent;
 use crate::fleet::{AgentPeer, Fleet};
 use crate::lifecycle::controller::{
-    Core, Verdict, checkpoint_verify, witness_apply, witness_judge,
+    Core, Verdict, checkpoint_verify, epoch_current, witness_apply, witness_judge,
 };
 use provado_identity::PublicKey;
 use provado_identity::signed_note::NoteKey;
@@ -69,7 +69,16 @@ impl Fleet {
         let key = note_key(&self.core, self.authorities.signing.public_key())?;
         let mut tx = self.core.db.begin().await?;
         let verdict = witness_judge(&mut tx, &key, note, epoch).await?;
-        let raised = witness_apply(&mut tx, ctx, peer.id, &verdict).await?;
+        let ctx = Context {
+            epoch: self.core.epoch(),
+            ..ctx.clone()
+        };
+        let raised = witness_apply(&mut tx, &ctx, peer.id, &verdict).await?;
+        if raised {
+            // At once, so that the raised epoch is not taken for another controller's.
+            let (core, epoch) = (self.core.clone(), epoch_current(&mut tx).await?);
+            tx.on_commit(move || core.adopt_epoch(epoch));
+        }
         if let (Verdict::Agrees, Ok(checkpoint)) = (&verdict, checkpoint_verify(&key, note)) {
             let witness = Witness {
                 sequence: checkpoint.head.sequence,
@@ -79,6 +88,14 @@ impl Fleet {
             agent::agent_witness(&mut tx, peer.id, &witness).await?;
         }
         tx.commit().await?;
+        if let Verdict::NotOurs { why } = &verdict {
+            tracing::warn!(
+                agent.id = %peer.id,
+                agent.name = peer.name,
+                "what the agent {} remembers is not believed: {why}",
+                peer.name
+            );
+        }
         if raised {
             let epoch = self.core.refresh_epoch().await?;
             tracing::error!(
@@ -96,14 +113,6 @@ impl Fleet {
 
 /// The key and the name under which this controller signs its checkpoints.
 fn note_key(core: &Core, key: PublicKey) -> Result<NoteKey, Error> {
-        if let Verdict::NotOurs { why } = &verdict {
-            tracing::warn!(
-                agent.id = %peer.id,
-                agent.name = peer.name,
-                "what the agent {} remembers is not believed: {why}",
-                peer.name
-            );
-        }
     NoteKey::new(&format!("provado-audit/{}", core.id()), key)
         .map_err(|source| Error::internal("the controller's id names no key").caused_by(source))
 }

@@ -6,9 +6,9 @@ use super::store::{ControllerState, amnesia_set, controller_get, epoch_raise};
 use crate::db::Tx;
 use crate::events::{AuditEntry, AuditOutcome, Context, audit_append, audit_get, audit_head};
 use provado_identity::signed_note::{Note, NoteKey};
-use provado_model::Error;
 use provado_model::audit_chain::{Checkpoint, GENESIS_HASH};
 use provado_model::id::AgentId;
+use provado_model::{Error, Reason};
 
 /// What an agent's memory says about this controller's database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn agrees(state: &ControllerState, epoch: u64) -> Verdict {
 
 /// Draws the consequences of a verdict, once: the epoch is raised above everything the agent has
 /// seen, and destructive work waits for an operator. True when the epoch was raised; follow the
-/// commit with `Core::refresh_epoch`.
+/// commit with `Core::refresh_epoch`. Errors: `VERSION_STALE` when this controller's epoch is over.
 pub async fn witness_apply(
     tx: &mut Tx,
     ctx: &Context,
@@ -105,6 +105,17 @@ pub async fn witness_apply(
             let state = controller_get(tx).await?;
             if !is_news && state.epoch > *epoch {
                 return Ok(false);
+            }
+            if ctx.epoch != state.epoch {
+                // One that was superseded would make itself the one that counts.
+                return Err(Error::new(
+                    Reason::VersionStale,
+                    format!(
+                        "epoch {} is over: nothing follows from what it saw",
+                        ctx.epoch
+                    ),
+                )
+                .with("epoch", ctx.epoch));
             }
             epoch_raise(tx, ctx, *epoch, &why).await?;
             Ok(true)
