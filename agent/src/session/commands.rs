@@ -48,7 +48,9 @@ impl Session {
             let error = Error::new(Reason::InvalidArgument, "the ids of the attempt are no ids");
             return refuse(outbound, named, &error).await;
         };
-        if !self.obey(start.epoch)? {
+        // One in hand stays so, whichever epoch repeats the command: nothing is started by it.
+        let is_known = self.is_in_hand(name);
+        if !self.obey(start.epoch)? && !is_known {
             // INV-EPOCH
             let error = Error::new(
                 Reason::VersionStale,
@@ -77,7 +79,7 @@ impl Session {
 
     /// Whether the attempt is, or now will be, carried out.
     async fn decide(&self, name: AttemptName, epoch: i64, job: Job) -> Result<(), Error> {
-        let is_known = self.inbox.accepted().iter().any(|it| it.name == name);
+        let is_known = self.is_in_hand(name);
         if !is_known && self.is_stopping() {
             return Err(Error::new(Reason::ServiceUnavailable, "the agent stops"));
         }
@@ -120,6 +122,10 @@ impl Session {
                 "this agent knows a newer attempt of the run",
             )),
         }
+    }
+
+    fn is_in_hand(&self, name: AttemptName) -> bool {
+        self.inbox.accepted().iter().any(|it| it.name == name)
     }
 
     fn cancel(&self, cancel: &CancelAttempt) -> Result<(), End> {

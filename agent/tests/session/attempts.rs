@@ -114,6 +114,20 @@ async fn a_lower_epoch_is_refused_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_is_in_hand_stays_so_when_an_older_epoch_repeats_it() {
+    let world = World::connected().await;
+    let (named, newer) = (attempt(1), attempt(1));
+    world.start_attempt(&named, 5).await;
+    world.accepted(&named, 1).await;
+    world.start_attempt(&newer, 6).await;
+    world.accepted(&newer, 1).await;
+    world.start_attempt(&named, 5).await;
+    world.accepted(&named, 2).await;
+    assert_eq!(refused(&world.controller.part(), &named), None);
+    assert_eq!(world.started(), 2);
+}
+
+#[tokio::test]
 async fn a_lower_fence_of_a_run_is_refused() {
     let world = World::connected().await;
     let newer = attempt(3);

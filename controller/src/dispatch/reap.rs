@@ -189,13 +189,15 @@ impl ReapTask {
     }
 
     /// Offers that were not answered are made again: the first may have been lost with a stream.
-    /// The agent answers a duplicate from its journal.
+    /// The agent answers a duplicate from its journal. An offer of an older epoch is not made
+    /// again: an agent that has obeyed this one would refuse it. It lapses with its lease, unless
+    /// the agent names the attempt as one in hand.
     async fn repeat_offers(&self, ctx: &Context) -> Result<(), Error> {
         let since = later(ctx.now, -self.dispatch.times.repeat);
         let mut tx = self.dispatch.core.db.read().await?;
         for attempt in attempt_list_offered(&mut tx, since, ctx.now, BATCH).await? {
             let agent = attempt.agent_id;
-            if !self.dispatch.sessions.is_connected(agent) {
+            if attempt.epoch != ctx.epoch || !self.dispatch.sessions.is_connected(agent) {
                 continue;
             }
             let Some(run) = run_get(&mut tx, attempt.run_id).await? else {

@@ -6,6 +6,7 @@ use crate::world::World;
 use jiff::SignedDuration;
 use provado_controller::lifecycle::Failure;
 use provado_controller::lifecycle::attempt::{Attempt, AttemptEvent, AttemptState, attempt_apply};
+use provado_controller::lifecycle::controller::epoch_raise;
 use provado_controller::lifecycle::run::RunState;
 use provado_model::Reason;
 
@@ -54,6 +55,33 @@ async fn a_lost_attempt_is_tried_again_with_a_higher_fence_until_the_limit() {
     assert_eq!(ended.state, RunState::Failed);
     assert_eq!(ended.failure.unwrap().reason, "ATTEMPTS_EXHAUSTED");
     world.assert_rest().await;
+}
+
+#[tokio::test]
+async fn an_offer_of_an_older_epoch_is_not_repeated_and_lapses() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let run = world.request_backup("shop").await;
+    world.settle().await;
+    let first = world.take_start();
+    world.advance(4);
+    world.step("dispatch-reap").await;
+    assert_eq!(world.take_start(), first, "an offer without an answer");
+    let ctx = world.core.task_context("test");
+    let mut tx = world.begin().await;
+    epoch_raise(&mut tx, &ctx, 0, "a restart").await.unwrap();
+    tx.commit().await.unwrap();
+    world.core.refresh_epoch().await.unwrap();
+    world.advance(4);
+    world.step("dispatch-reap").await;
+    assert!(world.take_starts().is_empty());
+    world.advance(31);
+    world.settle().await;
+    assert_eq!(world.attempt(run, 1).await.state, AttemptState::Lost);
+    world.take_sent();
+    world.advance(20);
+    world.settle().await;
+    assert!(world.take_start().epoch > first.epoch);
 }
 
 #[tokio::test]
