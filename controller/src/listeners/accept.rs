@@ -1,4 +1,5 @@
-//! Accepting: a bound on connections, a bound on handshakes at once, a bound on how long one takes.
+//! Accepting: a bound on connections, on handshakes at once, on those of one address, and on how
+//! long one takes, its turn included.
 
 use super::connection::{Connection, PeerInfo};
 use super::crowd::{Crowd, Peer};
@@ -19,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Handshakes that run at once; each costs about a millisecond of a core.
 const HANDSHAKES_MAX: usize = 64;
-/// How long a handshake may take.
+/// Connections of one address that are not past their handshake: whoever has no certificate holds
+/// no more places than these, and gives each back when its handshake has taken too long.
+const HANDSHAKES_EACH_MAX: u32 = 16;
+/// How long a handshake may take, with the wait for its turn.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait when the system has no more sockets to give.
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(200);
@@ -62,6 +66,7 @@ async fn run(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<
     let bound = usize::try_from(gate.connections_max).unwrap_or(Semaphore::MAX_PERMITS);
     let connections = Arc::new(Semaphore::new(bound.min(Semaphore::MAX_PERMITS)));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let strangers = Crowd::new(HANDSHAKES_EACH_MAX);
     let mut running = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -78,6 +83,15 @@ async fn run(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<
                 continue;
             }
         };
+        let Some(stranger) = strangers.enter(Peer::of(address)) else {
+            tracing::info!(
+                peer.address = %address,
+                "the listener for {} turns {address} away: it has {HANDSHAKES_EACH_MAX} \
+                 connections that are not past their handshake",
+                gate.name
+            );
+            continue;
+        };
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
             tracing::warn!(
                 peer.address = %address,
@@ -93,13 +107,14 @@ async fn run(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<
         running.spawn(async move {
             let close = gate.close.clone();
             let name = gate.name;
-            let greeted = async move {
+            let greeted = tokio::time::timeout(HANDSHAKE_WAIT, async move {
+                let _stranger = stranger;
                 let _turn = handshakes.acquire_owned().await.map_err(io::Error::other)?;
                 greet(socket, address, &gate, permit).await
-            };
+            });
             tokio::select! {
                 () = close.cancelled() => {}
-                greeted = greeted => match greeted {
+                greeted = greeted => match greeted.unwrap_or_else(|_| Err(too_slow())) {
                     // A receiver that is gone serves nobody any more.
                     Ok(connection) => drop(sender.send(Ok(connection)).await),
                     Err(error) => tracing::info!(
@@ -112,6 +127,10 @@ async fn run(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<
     }
 }
 
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")
+}
+
 async fn greet(
     socket: TcpStream,
     address: SocketAddr,
@@ -121,9 +140,7 @@ async fn greet(
     // Commands are small and must not wait for more bytes to go with them.
     socket.set_nodelay(true)?;
     let acceptor = TlsAcceptor::from(Arc::clone(&gate.tls));
-    let io = tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(socket))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
+    let io = acceptor.accept(socket).await?;
     let leaf = io.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let certificate = leaf
         .map(|leaf| PeerCertificate::read(leaf, &gate.trust_domain))
@@ -136,7 +153,7 @@ async fn greet(
     };
     let key = match &peer.certificate {
         Some(certificate) => Peer::Certificate(certificate.sha256),
-        None => Peer::Address(address.ip()),
+        None => Peer::of(address),
     };
     let place = gate
         .crowd

@@ -1,7 +1,7 @@
 //! How many connections one peer has, so that no single one takes all there are.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Who counts as one.
@@ -9,8 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) enum Peer {
     /// The holder of a certificate, by its SHA-256.
     Certificate([u8; 32]),
-    /// Someone without one, by address.
+    /// Someone without one, by address or network.
     Address(IpAddr),
+}
+
+impl Peer {
+    /// Someone of whom only the address is known. Whoever has one address of IPv6 has its whole
+    /// network of 64 bits, so that counts as one.
+    pub(super) fn of(address: SocketAddr) -> Self {
+        Self::Address(match address.ip().to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
+            ip @ IpAddr::V4(_) => ip,
+        })
+    }
 }
 
 /// The connections of each peer.
@@ -83,5 +94,13 @@ mod tests {
         assert!(crowd.enter(peer).is_some());
         drop(second);
         assert!(crowd.locked().is_empty());
+    }
+    #[test]
+    fn addresses_of_one_network_are_one_peer() {
+        let of = |address: &str| Peer::of(address.parse().unwrap());
+        assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::ffff:2]:9"));
+        assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
+        assert_eq!(of("10.0.0.1:1"), of("[::ffff:10.0.0.1]:2"));
+        assert_ne!(of("10.0.0.1:1"), of("10.0.0.2:1"));
     }
 }

@@ -10,7 +10,7 @@ use provado_model::random::OsEntropy;
 use provado_proto::operator::v1 as operator;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -92,6 +92,25 @@ async fn plain_text_and_an_idle_socket_get_nothing() {
         .get_self(operator::GetSelfRequest {})
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn one_address_without_a_certificate_cannot_shut_a_door() {
+    let world = World::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..250 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let address = world.running.operator_address();
+        idle.push(soon("a connection", socket.connect(address)).await.unwrap());
+    }
+    // All of them were taken in, so that the next comes after them.
+    let last = idle.last_mut().unwrap();
+    let end = soon("the last one is turned away", last.read(&mut [0; 1])).await;
+    assert!(!matches!(end, Ok(1..)), "{end:?}");
+    let mut admin = soon("an operator gets in", world.admin()).await;
+    let request = operator::GetSelfRequest {};
+    admin.access.get_self(request).await.unwrap();
 }
 
 #[tokio::test]
