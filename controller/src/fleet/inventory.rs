@@ -11,7 +11,8 @@ use super::renew::AgentPeer;
 use super::store::{agent, database, instance};
 use super::wire::{self, ToldInstance};
 use crate::db::Tx;
-use crate::events::{AuditEntry, Context, Event, audit_append};
+use crate::events::{AuditEntry, Context, Event, audit_append, audit_get, audit_head};
+use crate::request::Told;
 use jiff::SignedDuration;
 use provado_model::id::{DatabaseId, InstanceId};
 use provado_model::{Error, Reason, limits};
@@ -22,13 +23,16 @@ use std::collections::HashMap;
 const INSTANCES_PER_AGENT_MAX: u32 = 256;
 /// Databases of one instance that are kept, those that are gone included.
 const DATABASES_PER_INSTANCE_MAX: u32 = 20_000;
+/// Databases of one instance that have an audit event each when they vanish together.
+const VANISHED_NAMED_MAX: usize = 100;
 /// How recently another agent must have told of the same primary for it to be worth a warning.
 const ELSEWHERE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Fleet {
     /// Takes over what the peer tells of its host; the ids and names in the order told.
     ///
-    /// Errors: `INVALID_ARGUMENT` for what cannot be kept, such as a port of 0.
+    /// Errors: `INVALID_ARGUMENT` for what cannot be kept, such as a port of 0; `BUSY` when it
+    /// tells of changes too often.
     pub(super) async fn sync_inventory(
         &self,
         ctx: &Context,
@@ -36,6 +40,7 @@ impl Fleet {
         told: &[ToldInstance],
     ) -> Result<Vec<InstanceAssignment>, Error> {
         let mut tx = self.core.db.begin().await?;
+        let head = audit_head(&mut tx).await?.sequence;
         let known = instance::instance_of_agent(&mut tx, peer.id, INSTANCES_PER_AGENT_MAX).await?;
         let fresh = told.len().saturating_sub(known.len());
         if known.len().saturating_add(fresh) > wire::count(INSTANCES_PER_AGENT_MAX) {
@@ -71,6 +76,10 @@ impl Fleet {
             }
         }
         agent::agent_seen(&mut tx, peer.id, ctx.now).await?;
+        if has_audited(&mut tx, ctx, head).await? {
+            self.told
+                .check(peer.id, Told::Inventory, self.core.clock.monotonic())?;
+        }
         tx.commit().await?;
         Ok(assigned)
     }
@@ -217,15 +226,27 @@ impl Fleet {
         }
         // First those that vanished: a database that was made anew under the same name could not
         // be written while the old row still counts as present.
-        for gone in by_oid
+        let vanished = by_oid
             .into_values()
-            .filter(|it| it.state == DatabaseState::Present)
-        {
+            .filter(|it| it.state == DatabaseState::Present);
+        let mut left_out = 0_u32;
+        for (number, gone) in vanished.enumerate() {
             database::database_set_gone(tx, gone.id).await?;
+            if number >= VANISHED_NAMED_MAX {
+                left_out = left_out.saturating_add(1);
+                continue;
+            }
             let entry = AuditEntry::done("database.vanish", "database", gone.id)
                 .agent(row.agent)
                 .with("instance", row.name.as_str())
                 .with("oid", gone.oid);
+            audit_append(tx, ctx, entry).await?;
+        }
+        if left_out > 0 {
+            let entry = AuditEntry::done("database.vanish", "instance", row.id)
+                .agent(row.agent)
+                .with("instance", row.name.as_str())
+                .with("more_databases", left_out);
             audit_append(tx, ctx, entry).await?;
         }
         // Names may have been swapped between databases that are both still there.
@@ -249,4 +270,15 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Whether this transaction has written into the audit chain, which was so long before. On
+/// PostgreSQL others may have written meanwhile; after a write of our own they wait.
+async fn has_audited(tx: &mut Tx, ctx: &Context, before: u64) -> Result<bool, Error> {
+    let head = audit_head(tx).await?.sequence;
+    if head <= before {
+        return Ok(false);
+    }
+    let newest = audit_get(tx, head).await?;
+    Ok(newest.is_some_and(|newest| newest.caller_id == ctx.actor.id))
 }

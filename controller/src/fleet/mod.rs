@@ -30,7 +30,7 @@ pub use task::FleetTask;
 
 use crate::db::Statement;
 use crate::lifecycle::controller::Core;
-use crate::request::PageTokens;
+use crate::request::{PageTokens, ToldRate};
 use heard::Heard;
 use provado_identity::Authorities;
 use std::sync::{Arc, RwLock};
@@ -48,6 +48,7 @@ pub struct Fleet {
     /// The newest signed checkpoint; empty before the first.
     pub(in crate::fleet) checkpoint: RwLock<Arc<str>>,
     pub(in crate::fleet) heard: Heard,
+    pub(in crate::fleet) told: ToldRate,
 }
 
 impl Fleet {
@@ -60,6 +61,7 @@ impl Fleet {
             progress: Arc::new(ProgressBoard::default()),
             checkpoint: RwLock::new(Arc::from("")),
             heard: Heard::default(),
+            told: ToldRate::default(),
             core,
             authorities,
             times,

@@ -7,7 +7,7 @@ use super::plan::{self, Generation};
 use super::store::{agent, certificate};
 use crate::db::Tx;
 use crate::events::{AuditEntry, AuditOutcome, Context, Event, audit_append};
-use crate::request::{answer_get, answer_put};
+use crate::request::{Told, answer_get, answer_put};
 use data_encoding::HEXLOWER;
 use provado_model::id::AgentId;
 use provado_model::{Error, Reason};
@@ -34,7 +34,8 @@ impl Fleet {
     ///
     /// Errors: `AGENT_CLONED` (and the agent is locked) when a newer certificate was used already,
     /// `INVALID_ARGUMENT` for a request that cannot be signed or another generation than the
-    /// certificate's, `CERTIFICATE_REVOKED` when it is not known.
+    /// certificate's, `CERTIFICATE_REVOKED` when it is not known, `BUSY` when it was renewed too
+    /// often.
     pub async fn renew(
         &self,
         ctx: &Context,
@@ -52,6 +53,8 @@ impl Fleet {
             tx.rollback().await?;
             return Err(self.lock(ctx, peer, &why).await?);
         }
+        self.told
+            .check(peer.id, Told::Certificate, self.core.clock.monotonic())?;
         let answer = self
             .renew_in(&mut tx, ctx, peer, stated_generation, certificate_request)
             .await?;

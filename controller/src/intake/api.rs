@@ -11,7 +11,7 @@ use crate::lifecycle::backup::{Backup, backup_get};
 use crate::lifecycle::controller::Core;
 use crate::lifecycle::run::{Run, RunState, run_get};
 use crate::request::wire::time_out;
-use crate::request::{Caller, Violations, request_id_of, status};
+use crate::request::{Caller, Told, ToldRate, Violations, request_id_of, status};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use data_encoding::HEXLOWER;
@@ -36,6 +36,7 @@ const RETRIES_MAX: u32 = 3;
 pub struct Reports {
     core: Core,
     key: Arc<SigningKey>,
+    told: Arc<ToldRate>,
 }
 
 /// Which attempt a message names.
@@ -51,6 +52,7 @@ impl Reports {
         Self {
             core: core.clone(),
             key,
+            told: Arc::default(),
         }
     }
 }
@@ -128,7 +130,7 @@ impl Reports {
             ));
         }
         if attempt.state.is_final() {
-            return repeated(tx, ctx, &attempt, &sha256).await;
+            return self.repeated(tx, ctx, &attempt, &sha256).await;
         }
         let run = live_run(&mut tx, &attempt).await?;
         let expected = expected(&mut tx, &run, &attempt, outcome).await?;
@@ -148,6 +150,41 @@ impl Reports {
         let backup = settle(&mut tx, ctx, &self.key, settled).await?;
         tx.commit().await?;
         answer((accepted, message), backup.as_ref())
+    }
+
+    /// The answer to a report of an attempt that has ended: the same again for the same report.
+    async fn repeated(
+        &self,
+        mut tx: Tx,
+        ctx: &Context,
+        attempt: &Attempt,
+        sha256: &str,
+    ) -> Result<ReportAttemptResponse, Error> {
+        match &attempt.outcome_sha256 {
+            None => Err(superseded(attempt)),
+            Some(known) if known == sha256 => {
+                let accepted = attempt.state == AttemptState::Succeeded;
+                let failure = attempt.failure.as_ref();
+                let message = failure.map_or_else(String::new, |failure| failure.message.clone());
+                let backup = backup_get(&mut tx, super::expect::backup_id_of(attempt)).await?;
+                answer((accepted, message), backup.as_ref().filter(|_| accepted))
+            }
+            Some(known) => {
+                let now = self.core.clock.monotonic();
+                if !self.told.allows(attempt.agent_id, Told::Report, now) {
+                    return Err(conflict(attempt));
+                }
+                let entry = AuditEntry::done("attempt.report-otherwise", "attempt", attempt.id)
+                    .outcome(AuditOutcome::Refused)
+                    .agent(attempt.agent_id)
+                    .with("run", attempt.run_id.to_string())
+                    .with("known_sha256", known.clone())
+                    .with("sha256", sha256);
+                audit_append(&mut tx, ctx, entry).await?;
+                tx.commit().await?;
+                Err(conflict(attempt))
+            }
+        }
     }
 
     async fn append(
@@ -255,43 +292,17 @@ fn superseded(attempt: &Attempt) -> Error {
     .with("attempt", attempt.number)
 }
 
-/// The answer to a report of an attempt that has ended: the same again for the same report.
-async fn repeated(
-    mut tx: Tx,
-    ctx: &Context,
-    attempt: &Attempt,
-    sha256: &str,
-) -> Result<ReportAttemptResponse, Error> {
-    match &attempt.outcome_sha256 {
-        None => Err(superseded(attempt)),
-        Some(known) if known == sha256 => {
-            let accepted = attempt.state == AttemptState::Succeeded;
-            let failure = attempt.failure.as_ref();
-            let message = failure.map_or_else(String::new, |failure| failure.message.clone());
-            let backup = backup_get(&mut tx, super::expect::backup_id_of(attempt)).await?;
-            answer((accepted, message), backup.as_ref().filter(|_| accepted))
-        }
-        Some(known) => {
-            let entry = AuditEntry::done("attempt.report-otherwise", "attempt", attempt.id)
-                .outcome(AuditOutcome::Refused)
-                .agent(attempt.agent_id)
-                .with("run", attempt.run_id.to_string())
-                .with("known_sha256", known.clone())
-                .with("sha256", sha256);
-            audit_append(&mut tx, ctx, entry).await?;
-            tx.commit().await?;
-            Err(Error::new(
-                Reason::OutcomeConflict,
-                format!(
-                    "attempt {} of the run {} was reported before with another outcome; the first \
-                     one stands",
-                    attempt.number, attempt.run_id
-                ),
-            )
-            .with("run", attempt.run_id)
-            .with("attempt", attempt.number))
-        }
-    }
+fn conflict(attempt: &Attempt) -> Error {
+    Error::new(
+        Reason::OutcomeConflict,
+        format!(
+            "attempt {} of the run {} was reported before with another outcome; the first one \
+             stands",
+            attempt.number, attempt.run_id
+        ),
+    )
+    .with("run", attempt.run_id)
+    .with("attempt", attempt.number)
 }
 
 fn answer(

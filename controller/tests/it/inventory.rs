@@ -24,7 +24,10 @@ fn database(oid: i64, name: &str) -> agent::DatabaseInventory {
     }
 }
 
-fn instance(port: i32, databases: Vec<agent::DatabaseInventory>) -> agent::InstanceInventory {
+pub(crate) fn instance(
+    port: i32,
+    databases: Vec<agent::DatabaseInventory>,
+) -> agent::InstanceInventory {
     agent::InstanceInventory {
         system_identifier: format!("70000000000000{port}"),
         server_version: "15.18 (Debian)".to_owned(),

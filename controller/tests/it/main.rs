@@ -10,6 +10,7 @@ mod agents;
 mod attempts;
 mod clones;
 mod doors;
+mod growth;
 mod inventory;
 mod joining;
 mod program;

@@ -172,6 +172,20 @@ async fn a_report_must_name_run_fence_and_epoch_as_they_are() {
 }
 
 #[tokio::test]
+async fn reports_that_contradict_each_other_are_written_down_so_often() {
+    let world = World::new().await;
+    let (_, start) = started(&world).await;
+    world.report(&start, world.backed_up(&start)).await.unwrap();
+    let changes = world.changes().await;
+    for number in 0..100 {
+        let mut other = world.backed_up(&start);
+        other.warnings.push(format!("otherwise {number}"));
+        assert_reason(world.report(&start, other).await, Reason::OutcomeConflict);
+    }
+    assert_eq!(world.changes().await, changes + 60);
+}
+
+#[tokio::test]
 async fn a_cancel_that_came_too_late_loses_no_backup() {
     let world = World::new().await;
     let (run, start) = started(&world).await;

@@ -20,7 +20,7 @@ pub struct EnrollmentApi {
 impl EnrollmentApi {
     /// The service over the slice.
     pub fn new(fleet: Arc<Fleet>) -> Self {
-        let rate = Mutex::new(JoinRate::new(fleet.core.clock.monotonic()));
+        let rate = Mutex::new(JoinRate::new());
         Self { fleet, rate }
     }
 

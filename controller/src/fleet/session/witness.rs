@@ -8,6 +8,7 @@ use crate::fleet::{AgentPeer, Fleet};
 use crate::lifecycle::controller::{
     Core, Verdict, checkpoint_verify, epoch_current, witness_apply, witness_judge,
 };
+use crate::request::Told;
 use provado_identity::PublicKey;
 use provado_identity::signed_note::NoteKey;
 use provado_model::Error;
@@ -69,6 +70,13 @@ impl Fleet {
         let key = note_key(&self.core, self.authorities.signing.public_key())?;
         let mut tx = self.core.db.begin().await?;
         let verdict = witness_judge(&mut tx, &key, note, epoch).await?;
+        if let Verdict::NotOurs { .. } = verdict
+            && !self
+                .told
+                .allows(peer.id, Told::Checkpoint, self.core.clock.monotonic())
+        {
+            return tx.rollback().await;
+        }
         let ctx = Context {
             epoch: self.core.epoch(),
             ..ctx.clone()
