@@ -1,11 +1,14 @@
 //! From a resolved request to rows: one run, or a run and its parts, in the caller's transaction.
 
+use super::names::Names;
 use super::plan;
 use crate::db::Tx;
 use crate::events::Context;
 use crate::fleet::model::{Database, Instance};
 use crate::fleet::store::database::database_list;
-use crate::lifecycle::run::{NewRun, Run, RunBinding, RunKind, run_exclusive_first, run_insert};
+use crate::lifecycle::run::{
+    NewRun, Run, RunBinding, RunKind, RunNames, run_exclusive_first, run_insert,
+};
 use crate::lifecycle::spec::{BackupSpec, RunSpec};
 use crate::policy::Repository;
 use jiff::SignedDuration;
@@ -59,10 +62,22 @@ pub(super) async fn request(tx: &mut Tx, ctx: &Context, wanted: Wanted) -> Resul
     }
     let mut new = NewRun::new(wanted.id, wanted.kind, wanted.spec.to_json()?);
     new.labels = wanted.labels;
+    new.names = names_of(tx, &wanted.binding).await?;
     new.binding = wanted.binding;
     new.parent_run_id = wanted.parent;
     new.deadline_time = ctx.now.checked_add(RUN_SPAN_MAX).ok();
     Ok(run_insert(tx, ctx, &new).await?.into_inner())
+}
+
+async fn names_of(tx: &mut Tx, binding: &RunBinding) -> Result<RunNames, Error> {
+    let (mut names, mut out) = (Names::default(), RunNames::default());
+    if let Some(id) = binding.instance_id {
+        out.instance = Some(names.instance(tx, id).await?);
+    }
+    if let Some(id) = binding.repository_id {
+        out.repository = Some(names.repository(tx, id).await?);
+    }
+    Ok(out)
 }
 
 async fn refuse_if_taken(tx: &mut Tx, wanted: &Wanted) -> Result<(), Error> {

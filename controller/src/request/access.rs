@@ -90,6 +90,13 @@ pub const METHODS: &[(&str, Access)] = &[
     ),
 ];
 
+/// Whether a method changes something for an operator.
+pub fn is_change(method: &str) -> bool {
+    METHODS
+        .iter()
+        .any(|(path, access)| *path == method && *access == WRITE)
+}
+
 /// Whether a caller may call a method. Errors: `CERTIFICATE_INVALID` for an anonymous caller,
 /// `ROLE_FORBIDS` for every other one that may not, and for a method that is not in the table.
 pub fn authorise(caller: &Caller, method: &str) -> Result<(), Error> {

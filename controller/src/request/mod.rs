@@ -15,12 +15,12 @@ mod status;
 mod violations;
 pub mod wire;
 
-pub use access::{Access, METHODS, authorise};
+pub use access::{Access, METHODS, authorise, is_change};
 pub use answer::{
     STATEMENTS, answer_expire, answer_get, answer_put, context_of, request_digest, request_id_of,
 };
 pub use caller::{Caller, Identity};
-pub use layer::{AuthoriseLayer, AuthoriseService, RefusalLog};
+pub use layer::{AuthoriseLayer, AuthoriseService, RefusalLog, Refused};
 pub use name::{Reference, collection_id, name_of, reference};
 pub use page::{Page, PageTokens, page_size};
 pub use status::{status, to_status};

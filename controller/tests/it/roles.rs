@@ -1,7 +1,8 @@
 //! Every method of the operator API by every kind of caller: the table is obeyed on the wire.
 
-use crate::world::{World, is_cut_off, reason};
+use crate::world::{World, create_caller, is_cut_off, reason, request_id};
 use provado_controller::request::{Access, METHODS};
+use provado_identity::TlsKey;
 use provado_model::state::Role;
 use provado_proto::operator::v1::CallerRole;
 use tonic::transport::Channel;
@@ -65,6 +66,34 @@ async fn every_role_may_call_what_the_table_says_and_nothing_else() {
     let refused = world.audit("call.refuse").await;
     assert!(refused.iter().all(|event| event.outcome == "refused"));
     assert!(refused.iter().any(|event| event.caller_name == "a-auditor"));
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_is_written_down_with_its_reason() {
+    let world = World::start().await;
+    let mut admin = world.admin().await;
+    let key = TlsKey::generate().unwrap();
+    let mut request = create_caller("admin", CallerRole::Devops, &key);
+    for _ in 0..3 {
+        request.request_id = request_id();
+        let refused = admin.access.create_caller(request.clone()).await;
+        assert_eq!(reason(&refused.unwrap_err()), "NAME_TAKEN");
+    }
+    request.caller_id = "no name".to_owned();
+    admin.access.create_caller(request).await.unwrap_err();
+    let refused = world.audit("call.refuse").await;
+    let reasons: Vec<_> = refused
+        .iter()
+        .map(|event| serde_json::from_str::<serde_json::Value>(&event.detail_json).unwrap())
+        .map(|detail| detail["reason"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(reasons, ["NAME_TAKEN", "INVALID_ARGUMENT"]);
+    let first = &refused[0];
+    assert_eq!(first.outcome, "refused");
+    assert_eq!(
+        (first.caller_name.as_str(), first.resource_name.as_str()),
+        ("admin", "/provado.operator.v1.AccessService/CreateCaller")
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::refusals::{assert_reason, fields};
 use crate::reports::{self, kind};
 use crate::rows::agent_row;
 use crate::world::{World, run_id};
+use provado_controller::events::{AuditFilter, audit_list};
 use provado_controller::fleet::store::agent::agent_insert;
 use provado_controller::fleet::store::instance::instance_insert;
 use provado_controller::lifecycle::controller::amnesia_set;
@@ -11,6 +12,7 @@ use provado_controller::lifecycle::run::RunState;
 use provado_model::Reason;
 use provado_model::id::{AgentId, BackupId, InstanceId};
 use provado_proto::agent::v1::job::Kind;
+use provado_proto::common::v1::Selection;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::run_service_server::RunService;
 use uuid::Uuid;
@@ -74,6 +76,40 @@ async fn a_restore_is_bound_to_its_place_and_ends_by_comparison() {
     world.settle().await;
     assert_eq!(world.run(run).await.state, RunState::Succeeded);
     world.assert_rest().await;
+}
+
+#[tokio::test]
+async fn the_audit_chain_alone_tells_who_restored_what() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let mut asked = request(&world, &format!("backups/{backup}"));
+    asked.selection = Some(Selection {
+        table_patterns: vec!["public.orders".to_owned()],
+        ..Selection::default()
+    });
+    let answer = world.runs.run_restore(world.ask(asked)).await.unwrap();
+    let run = run_id(answer.into_inner().run.as_ref());
+    let filter = AuditFilter {
+        action: Some("run.request".to_owned()),
+        resource_name: Some(run.to_string()),
+        ..AuditFilter::default()
+    };
+    let mut tx = world.begin().await;
+    let events = audit_list(&mut tx, &filter, 0, 10).await.unwrap();
+    assert_eq!(events[0].caller_name, "ana");
+    let detail: serde_json::Value = serde_json::from_str(&events[0].detail_json).unwrap();
+    for (name, value) in [
+        ("kind", "restore"),
+        ("backup", &backup.to_string()),
+        ("instance", "main"),
+        ("target_database", "copy"),
+        ("repository", "local"),
+    ] {
+        assert_eq!(detail[name], value, "{detail}");
+    }
+    let patterns = &detail["spec"]["selection"]["table_patterns"];
+    assert_eq!(patterns[0], "public.orders", "{detail}");
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use super::store::{ControllerState, controller_get, controller_init};
 use crate::db::Database;
-use crate::events::{Actor, AuditEntry, AuditOutcome, Bus, Context, audit_append};
-use crate::request::{Caller, RefusalLog};
+use crate::events::{Actor, Bus, Context};
 use provado_model::Error;
 use provado_model::id::{ControllerId, RequestId};
 use provado_model::random::{self, Entropy};
@@ -79,11 +78,11 @@ impl Core {
         self.epoch.store(epoch, Ordering::Release);
         Ok(epoch)
     }
+
     /// Believes in an epoch that this controller itself has raised and committed.
     pub fn adopt_epoch(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::Release);
     }
-
 
     /// The context of a change by a caller, now.
     pub fn context(&self, actor: Actor, request_id: Option<RequestId>) -> Context {
@@ -100,28 +99,5 @@ impl Core {
     /// The context of a change by one of the controller's tasks, now.
     pub fn task_context(&self, task: &str) -> Context {
         self.context(Actor::task(task), None)
-    }
-}
-
-impl Core {
-    async fn note_refusal(&self, caller: &Caller, method: &str) -> Result<(), Error> {
-        let ctx = self.context(caller.actor(), None);
-        let mut tx = self.db.begin().await?;
-        let entry = AuditEntry::done("call.refuse", "method", method);
-        audit_append(&mut tx, &ctx, entry.outcome(AuditOutcome::Refused)).await?;
-        tx.commit().await
-    }
-}
-
-#[async_trait::async_trait]
-impl RefusalLog for Core {
-    async fn refused(&self, caller: &Caller, method: &str) {
-        if let Err(error) = self.note_refusal(caller, method).await {
-            tracing::error!(
-                rpc.method = method,
-                "a refused call could not be written to the audit chain: {}",
-                error.chain()
-            );
-        }
     }
 }

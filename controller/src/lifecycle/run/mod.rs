@@ -13,6 +13,8 @@ pub use list::{
     run_list_without_attempt,
 };
 pub use machine::{RunEffect, RunStep};
-pub use model::{NewRun, Run, RunBinding, RunEvent, RunFilter, advance, run_id_for_request};
+pub use model::{
+    NewRun, Run, RunBinding, RunEvent, RunFilter, RunNames, advance, run_id_for_request,
+};
 pub use provado_model::state::{RunKind, RunState};
 pub use store::{HOT, Inserted, STATEMENTS, run_apply, run_get, run_insert, run_resolve};

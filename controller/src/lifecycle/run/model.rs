@@ -39,6 +39,16 @@ pub struct RunBinding {
     pub exclusive_key: Option<String>,
 }
 
+/// How what a run works on is called when it is requested; for the audit chain, which must be
+/// understood when the rows are gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunNames {
+    /// The instance's name.
+    pub instance: Option<String>,
+    /// The repository's name.
+    pub repository: Option<String>,
+}
+
 /// A run that is about to be requested.
 #[derive(Debug, Clone)]
 pub struct NewRun {
@@ -52,6 +62,8 @@ pub struct NewRun {
     pub labels: Labels,
     /// What it works on.
     pub binding: RunBinding,
+    /// What that is called.
+    pub names: RunNames,
     /// The run over a whole instance that it is a part of.
     pub parent_run_id: Option<RunId>,
     /// Lower goes first; 100 is usual.
@@ -71,6 +83,7 @@ impl NewRun {
             spec,
             labels: Labels::new(),
             binding: RunBinding::default(),
+            names: RunNames::default(),
             parent_run_id: None,
             priority: 100,
             attempts_max: limits::RUN_ATTEMPTS_MAX,

@@ -1,6 +1,6 @@
 //! The SQL that makes and moves rows of `run`.
 
-use super::model::{NewRun, Run, RunEvent, advance};
+use super::model::{NewRun, Run, RunEvent, RunNames, advance};
 use super::row::{run_columns, run_of};
 use crate::db::{Tx, statements, values};
 use crate::events::{AuditEntry, Context, Event, audit_append};
@@ -8,6 +8,7 @@ use crate::lifecycle::Failure;
 use crate::lifecycle::run::RunEffect;
 use crate::lifecycle::sql::json;
 use provado_model::id::RunId;
+use provado_model::state::RunKind;
 use provado_model::{Error, Reason};
 
 statements! {
@@ -90,11 +91,51 @@ pub async fn run_insert(tx: &mut Tx, ctx: &Context, new: &NewRun) -> Result<Inse
     if inserted == 0 {
         return Ok(Inserted::Existing(run));
     }
-    let entry = AuditEntry::done("run.request", "run", run.id).with("kind", run.kind.as_str());
-    let entry = about(entry, &run);
-    audit_append(tx, ctx, entry).await?;
+    audit_append(tx, ctx, requested(&run, &new.names)?).await?;
     publish(tx, ctx, &run);
     Ok(Inserted::New(run))
+}
+
+/// The event that tells who asked for what, so that an export answers it without any row: what the
+/// run works on, by id and as it is called, and everything that was asked for. A spec holds no
+/// secret.
+fn requested(run: &Run, names: &RunNames) -> Result<AuditEntry, Error> {
+    let binding = &run.binding;
+    let database = match run.kind {
+        RunKind::Restore => "target_database",
+        RunKind::Backup
+        | RunKind::Check
+        | RunKind::Drill
+        | RunKind::Prune
+        | RunKind::Inspect
+        | RunKind::Init => "database",
+    };
+    let facts = [
+        ("backup", binding.backup_id.map(|id| id.to_string())),
+        ("instance", names.instance.clone()),
+        ("instance_id", binding.instance_id.map(|id| id.to_string())),
+        (database, binding.database_name.clone()),
+        ("repository", names.repository.clone()),
+        (
+            "repository_id",
+            binding.repository_id.map(|id| id.to_string()),
+        ),
+        ("parent_run", run.parent_run_id.map(|id| id.to_string())),
+    ];
+    let mut entry = AuditEntry::done("run.request", "run", run.id)
+        .with("kind", run.kind.as_str())
+        .with("spec", run.spec.clone());
+    for (name, value) in facts {
+        if let Some(value) = value {
+            entry = entry.with(name, value);
+        }
+    }
+    if !run.labels.is_empty() {
+        let labels = serde_json::to_value(&run.labels)
+            .map_err(|source| Error::internal("labels are no JSON").caused_by(source))?;
+        entry = entry.with("labels", labels);
+    }
+    Ok(about(entry, run))
 }
 
 /// Moves a run. Errors: `RUN_ENDED` when it has ended, `VERSION_STALE` when someone else moved it
