@@ -8,8 +8,8 @@ use crate::db::Tx;
 use crate::events::{AuditEntry, Context, audit_append};
 use crate::request::wire::{seconds_of, size_out};
 use crate::request::{
-    self, Page, Violations, answer_get, answer_put, collection_id, page_size, request_digest,
-    request_id_of, status,
+    self, Page, Violations, answer_get, answer_or, answer_put, collection_id, page_size,
+    request_digest, request_id_of, status,
 };
 use jiff::SignedDuration;
 use provado_identity::JoinToken;
@@ -183,7 +183,13 @@ impl AccessApi {
             lifetime,
             creator: Some(creator),
         };
-        let (caller, issued) = self.access.caller_make(&mut tx, &ctx, &new).await?;
+        let (caller, issued) = match self.access.caller_make(&mut tx, &ctx, &new).await {
+            Ok(made) => made,
+            Err(error) => {
+                tx.rollback().await?;
+                return answer_or(&self.access.core.db, &ctx, METHOD, &digest, error).await;
+            }
+        };
         let mut answer = wire::CreateCallerResponse {
             caller: Some(show_caller(&caller)),
             certificate_pem: issued.pem,

@@ -11,7 +11,9 @@ use super::wire;
 use crate::access::token;
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, Event, audit_append};
-use crate::request::{Violations, answer_get, answer_put, request_digest, request_id_of};
+use crate::request::{
+    Violations, answer_get, answer_or, answer_put, request_digest, request_id_of,
+};
 use data_encoding::HEXLOWER;
 use jiff::SignedDuration;
 use provado_identity::{IssuedCertificate, PublicKey};
@@ -138,6 +140,11 @@ impl Fleet {
             }
             Err(error) => {
                 tx.rollback().await?;
+                let (db, digest) = (&self.core.db, &request.digest);
+                let error = match answer_or(db, &kept, METHOD, digest, error).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
                 if error.reason == Reason::JoinTokenInvalid {
                     token::redeem_refused(&self.core, ctx, &request.secret_sha256, &request.name)
                         .await?;

@@ -13,8 +13,8 @@ use crate::fleet::store::agent::agent_by_id;
 use crate::lifecycle::backup::{Usage, backup_usage};
 use crate::lifecycle::controller::Core;
 use crate::request::{
-    Caller, Page, PageTokens, Reference, Violations, answer_get, answer_put, page_size, reference,
-    request_digest, request_id_of, status,
+    Caller, Page, PageTokens, Reference, Violations, answer_get, answer_or, answer_put, page_size,
+    reference, request_digest, request_id_of, status,
 };
 use crate::resolve;
 use provado_model::id::RepositoryId;
@@ -99,7 +99,13 @@ impl Repositories {
         if let Some(answer) = answer_get(&mut tx, &ctx, CREATE, &digest).await? {
             return Ok(answer);
         }
-        let (repository, agent) = self.declare(&mut tx, &ctx, request).await?;
+        let (repository, agent) = match self.declare(&mut tx, &ctx, request).await {
+            Ok(declared) => declared,
+            Err(error) => {
+                tx.rollback().await?;
+                return answer_or(&self.core.db, &ctx, CREATE, &digest, error).await;
+            }
+        };
         let response = CreateRepositoryResponse {
             repository: Some(wire::repository(&repository, &agent.name, Usage::default())),
         };

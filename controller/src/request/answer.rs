@@ -3,7 +3,7 @@
 
 use super::caller::Caller;
 use super::violations::Violations;
-use crate::db::{Tx, statements, values};
+use crate::db::{Database, Tx, statements, values};
 use crate::events::{Bus, Context};
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
@@ -118,6 +118,24 @@ pub async fn answer_put<R: Message>(
         .caused_by(error),
         _ => error,
     })
+}
+
+/// What to answer to a request that failed. The same request may have been served at the same time:
+/// then it is what spent the token or took the name, and its answer is the answer. Else the error.
+pub async fn answer_or<R: Message + Default>(
+    db: &Database,
+    ctx: &Context,
+    method: &str,
+    digest: &str,
+    error: Error,
+) -> Result<R, Error> {
+    match error.reason {
+        Reason::NameTaken | Reason::JoinTokenInvalid | Reason::VersionStale => {
+            let mut tx = db.read().await?;
+            answer_get(&mut tx, ctx, method, digest).await?.ok_or(error)
+        }
+        _ => Err(error),
+    }
 }
 
 /// Drops answers older than [`limits::REQUEST_ID_HOURS`]; how many.

@@ -17,12 +17,13 @@ pub mod wire;
 
 pub use access::{Access, METHODS, authorise, is_change};
 pub use answer::{
-    STATEMENTS, answer_expire, answer_get, answer_put, context_of, request_digest, request_id_of,
+    STATEMENTS, answer_expire, answer_get, answer_or, answer_put, context_of, request_digest,
+    request_id_of,
 };
 pub use caller::{Caller, Identity};
 pub use layer::{AuthoriseLayer, AuthoriseService, RefusalLog, Refused};
 pub use name::{Reference, collection_id, name_of, reference};
 pub use page::{Page, PageTokens, page_size};
-pub use status::{status, to_status};
 pub use rate::{Pace, Rates, Told, ToldRate};
+pub use status::{status, to_status};
 pub use violations::Violations;

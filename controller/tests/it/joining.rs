@@ -1,11 +1,12 @@
 //! Enroll: one token, one agent.
 
 use crate::agents::{EnrollKeys, TestAgent};
-use crate::world::{Engine, World, reason, request_id};
+use crate::world::{Engine, World, create_caller, reason, request_id};
 use jiff::SignedDuration;
-use provado_identity::{JoinToken, Pin};
+use provado_identity::{JoinToken, Pin, TlsKey};
 use provado_proto::agent::v1::enrollment_service_client::EnrollmentServiceClient;
 use provado_proto::operator::v1 as operator;
+use std::future::Future;
 use tonic::Code;
 
 async fn a_host_joins_once(engine: Engine) {
@@ -224,4 +225,46 @@ async fn an_address_that_tries_too_often_is_told_to_wait() {
     let last = last.unwrap();
     assert_eq!(reason(&last), "BUSY");
     assert_eq!(last.code(), Code::ResourceExhausted);
+}
+
+/// Sends the same request over two connections at once.
+async fn twice<R, T, F, Fut>(request: &R, mut send: F) -> [Result<T, tonic::Status>; 2]
+where
+    R: Clone,
+    F: FnMut(R) -> Fut,
+    Fut: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+{
+    let (one, other) = tokio::join!(send(request.clone()), send(request.clone()));
+    [one, other].map(|answer| answer.map(tonic::Response::into_inner))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_twice_at_once_has_one_answer() {
+    let world = World::start_on(Engine::Postgres).await;
+    let admins = [world.admin().await, world.admin().await];
+    for number in 0..10 {
+        let token = world.token().await;
+        let strangers = [world.stranger(&token).await, world.stranger(&token).await];
+        let (_keys, enroll) = EnrollKeys::new().request(&format!("db{number}"), &token);
+        let mut next = strangers.iter().cycle();
+        let [one, other] = twice(&enroll, |request| {
+            let mut client = EnrollmentServiceClient::new(next.next().unwrap().clone());
+            async move { client.enroll(request).await }
+        })
+        .await;
+        assert_eq!(one.unwrap(), other.unwrap());
+        let key = TlsKey::generate().unwrap();
+        let name = format!("ana{number}");
+        let create = create_caller(&name, operator::CallerRole::Devops, &key);
+        let mut next = admins.iter().cycle();
+        let [one, other] = twice(&create, |request| {
+            let mut client = next.next().unwrap().access.clone();
+            async move { client.create_caller(request).await }
+        })
+        .await;
+        assert_eq!(one.unwrap(), other.unwrap());
+    }
+    let uses = world.audit("join-token.use").await;
+    assert!(uses.iter().all(|event| event.outcome == "done"));
+    world.running.shutdown().await;
 }
