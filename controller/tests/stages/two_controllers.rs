@@ -4,7 +4,7 @@ use crate::reports;
 use crate::support::postgres::Server;
 use crate::world::World;
 use provado_controller::db::Database;
-use provado_controller::events::{AuditFilter, audit_list};
+use provado_controller::events::{AuditEntry, AuditFilter, audit_append, audit_list};
 use provado_controller::lifecycle::run::RunState;
 use provado_model::Reason;
 use provado_model::audit_chain::verify_chain;
@@ -148,5 +148,30 @@ async fn the_whole_walk_on_postgresql() {
     world.settle().await;
     assert_eq!(world.run(lost).await.state, RunState::Queued);
     world.assert_rest().await;
+    world.core.db.close().await;
+}
+
+#[tokio::test]
+async fn what_the_engine_has_undone_does_not_count_as_done() {
+    let server = Server::shared();
+    let url = server.create_database();
+    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 200', \
+                 current_database()); END $$;";
+    server.psql(&url, limit);
+    let world = World::open(&url).await;
+    world.with_repository().await;
+    let run = world.request_backup("shop").await;
+    // Someone else holds the end of the audit chain for longer than the task may wait.
+    let ctx = world.core.task_context("test");
+    let mut tx = world.begin().await;
+    let entry = AuditEntry::done("test.hold", "test", "chain");
+    audit_append(&mut tx, &ctx, entry).await.unwrap();
+    let admit = world.tasks.iter().find(|task| task.name() == "admit");
+    let lost = admit.unwrap().activate().await.unwrap_err();
+    assert_eq!(lost.reason, Reason::VersionStale, "{}", lost.chain());
+    tx.rollback().await.unwrap();
+    assert_eq!(world.run(run).await.state, RunState::Requested);
+    world.step("admit").await;
+    assert_eq!(world.run(run).await.state, RunState::Queued);
     world.core.db.close().await;
 }
