@@ -47,7 +47,16 @@ async fn a_dry_run_shows_the_run_and_changes_nothing() {
         let run = answer.into_inner().run.unwrap();
         assert_eq!(run.state(), operator::RunState::Requested);
         assert_eq!(run.requester, "operators/ana");
+        // Nothing was made, so there is no name to look for.
+        assert_eq!(run.name, "");
     }
+    let inspect = operator::RunInspectRequest {
+        request_id: world.request_id(),
+        validate_only: true,
+        agent: "agents/db1".to_owned(),
+    };
+    let answer = world.runs.run_inspect(world.ask(inspect)).await.unwrap();
+    assert_eq!(answer.into_inner().run.unwrap().name, "");
     world.settle().await;
     assert_eq!(world.changes().await, changes);
 }

@@ -57,14 +57,16 @@ impl Runs {
             self.one(&mut tx, &ctx, &wanted, &request.database_name)
                 .await?
         };
-        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
-        let response = RunBackupResponse { run: Some(shown) };
+        let mut shown = self.show(&mut tx, &mut Names::default(), &run).await?;
         if request.validate_only {
             tx.rollback().await?;
-        } else {
-            answer_put(&mut tx, &ctx, METHOD, &digest, &response).await?;
-            tx.commit().await?;
+            // There is no such run, so there is nothing to look for by its name.
+            shown.name.clear();
+            return Ok(RunBackupResponse { run: Some(shown) });
         }
+        let response = RunBackupResponse { run: Some(shown) };
+        answer_put(&mut tx, &ctx, METHOD, &digest, &response).await?;
+        tx.commit().await?;
         Ok(response)
     }
 

@@ -213,12 +213,14 @@ impl Runs {
         }
         let wanted = resolve_target(&mut tx, asked.run_id(), target).await?;
         let run = request(&mut tx, &ctx, wanted).await?;
-        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
-        let response = respond(shown);
+        let mut shown = self.show(&mut tx, &mut Names::default(), &run).await?;
         if asked.dry == Dry::Yes {
             tx.rollback().await?;
-            return Ok(response);
+            // There is no such run, so there is nothing to look for by its name.
+            shown.name.clear();
+            return Ok(respond(shown));
         }
+        let response = respond(shown);
         answer_put(&mut tx, &ctx, asked.method, &asked.digest, &response).await?;
         if !asked.sealed_identity.is_empty() {
             // Before the commit: a run must not be sent while its identity is not held yet.
