@@ -4,6 +4,7 @@ use crate::refusals::{assert_reason, fields};
 use crate::reports;
 use crate::world::{World, run_id};
 use provado_model::Reason;
+use provado_proto::common::v1::Selection;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::backup_service_server::BackupService;
 use provado_proto::operator::v1::repository_service_server::RepositoryService;
@@ -183,4 +184,39 @@ async fn a_damaged_backup_says_what_is_damaged() {
         "{:?}",
         backup.damages
     );
+}
+
+#[tokio::test]
+async fn the_latest_is_one_of_the_whole_database() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let part = async || {
+        world.advance(1);
+        let mut request = world.backup_request("shop");
+        request.selection = Some(Selection {
+            scope: 0,
+            table_patterns: vec!["public.orders".to_owned()],
+        });
+        let answer = world.runs.run_backup(world.ask(request)).await.unwrap();
+        let run = run_id(answer.into_inner().run.as_ref());
+        world.settle().await;
+        let start = world.take_start();
+        world.report(&start, world.backed_up(&start)).await.unwrap();
+        world.settle().await;
+        world.run(run).await.binding.backup_id.unwrap()
+    };
+    let latest = "backups/latest:main/shop";
+    let only_part = part().await;
+    let status = get(&world, latest).await.unwrap_err();
+    assert!(
+        status.message().contains(&only_part.to_string()),
+        "{}",
+        status.message()
+    );
+    assert_reason::<()>(Err(status), Reason::BackupNotFound);
+    let full = world.back_up("shop").await;
+    let later_part = part().await;
+    assert_eq!(get(&world, latest).await.unwrap().name, format!("backups/{full}"));
+    let by_id = get(&world, &later_part.to_string()).await.unwrap();
+    assert_eq!(by_id.name, format!("backups/{later_part}"));
 }
