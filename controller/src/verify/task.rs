@@ -108,11 +108,12 @@ impl VerifyTask {
                             pack_damage_insert(tx, ctx, pack, id).await?;
                         }
                     }
-                    // Both read every byte of every pack.
-                    CheckStep::FoundIntact | CheckStep::FoundReadable => {
-                        pack_damage_clear(tx, backup.facts.id).await?;
-                    }
-                    CheckStep::FoundPresent | CheckStep::FoundProven => {}
+                    CheckStep::FoundReadable => pack_damage_clear(tx, backup.facts.id).await?,
+                    // *Intact* holds bytes against the checksums that were written with them: it
+                    // passes over what was wrong when it was written.
+                    CheckStep::FoundIntact
+                    | CheckStep::FoundPresent
+                    | CheckStep::FoundProven => {}
                 }
             }
             Finding::Proven(drill) => {

@@ -272,10 +272,16 @@ async fn no_new_backup_builds_on_a_pack_that_was_found_damaged() {
         job.parent_backup_id
     };
     assert_eq!(parent().await, "");
-    // A check that reads every pack of the second shows that it was repaired.
+    // Checksums alone do not show that the pack was repaired: it may hold what never was right.
     assert_eq!(
         checked(&world, second, CheckLevel::Intact).await,
         BackupCheck::Intact
+    );
+    assert_eq!(parent().await, "");
+    // A check that understands everything in it does.
+    assert_eq!(
+        checked(&world, second, CheckLevel::Readable).await,
+        BackupCheck::Readable
     );
     assert_eq!(parent().await, second.to_string());
     world.assert_rest().await;

@@ -99,7 +99,7 @@ pub async fn pack_damage_insert(
         .map(drop)
 }
 
-/// Notes that every pack of a backup was read and found whole.
+/// Notes that every pack of a backup was read, and everything in it understood.
 pub async fn pack_damage_clear(tx: &mut Tx, backup: BackupId) -> Result<(), Error> {
     tx.execute(DAMAGE_CLEAR, &values![backup]).await.map(drop)
 }
