@@ -64,8 +64,12 @@ impl Task for VerifyTask {
             let mut tx = self.core.db.begin().await?;
             match self.verify(&mut tx, &ctx, *id).await {
                 Ok(()) => tx.commit().await?,
-                // Someone else changed the backup: it is looked at again.
-                Err(error) if error.reason == Reason::VersionStale => {}
+                // Someone else changed the backup: it is looked at again, and before what ended
+                // later, since of two findings the later one stands.
+                Err(error) if error.reason == Reason::VersionStale => {
+                    more = Activity::More;
+                    break;
+                }
                 // One that cannot be understood must not hold up the others.
                 Err(error) => broken = Some(error),
             }

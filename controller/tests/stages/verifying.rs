@@ -104,6 +104,29 @@ async fn damage_makes_a_backup_corrupt_and_only_reading_it_all_helps() {
 }
 
 #[tokio::test]
+async fn of_two_findings_the_later_one_stands() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    for _ in 0..2 {
+        let mut request = world.check_request(&backup.to_string());
+        request.level = CheckLevel::Readable.into();
+        world.runs.run_check(world.ask(request)).await.unwrap();
+    }
+    world.settle().await;
+    let mut starts = world.take_starts();
+    // The one with the higher id ends first: ids say nothing of when.
+    starts.sort_by_key(|start| std::cmp::Reverse(start.attempt.clone().unwrap().run_id));
+    let good = reports::check(CheckLevel::Readable);
+    world.report(&starts[0], good).await.unwrap();
+    world.advance(1);
+    world.report(&starts[1], reports::damaged()).await.unwrap();
+    world.settle().await;
+    assert_eq!(state(&world, backup).await, BackupCheck::Corrupt);
+    world.assert_rest().await;
+}
+
+#[tokio::test]
 async fn a_drill_that_found_equality_makes_a_proof_signed_twice() {
     let world = World::new().await;
     world.with_repository().await;
