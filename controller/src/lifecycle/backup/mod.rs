@@ -11,8 +11,8 @@ mod store;
 pub use machine::{CheckStep, KeepStep};
 pub use model::{Backup, BackupFilter, Keep, NewBackup, Selection};
 pub use packs::{
-    STATEMENTS as PACK_STATEMENTS, Usage, backup_pack_insert, backup_pack_list, backup_usage,
-    pack_damage_clear, pack_damage_insert, pack_damage_list,
+    PackTotals, STATEMENTS as PACK_STATEMENTS, Usage, backup_pack_insert, backup_pack_list,
+    backup_pack_totals, backup_usage, pack_damage_clear, pack_damage_insert, pack_damage_list,
 };
 pub use provado_model::state::{BackupCheck, BackupKeep};
 pub use store::{
