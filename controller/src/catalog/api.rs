@@ -12,12 +12,13 @@ use crate::lifecycle::controller::Core;
 use crate::lifecycle::facts::{DamageFact, Detail, DifferenceFact, Facts};
 use crate::lifecycle::run::{RunFilter, RunKind, RunState, run_list};
 use crate::policy::{repository_by_id, repository_find};
-use crate::request::{Page, PageTokens, Violations, page_size, status};
+use crate::request::{Page, PageBytes, PageTokens, Violations, fitting, page_size, status};
 use crate::resolve;
 use jiff::Timestamp;
 use prost::Message;
 use provado_model::id::BackupId;
 use provado_model::label::Labels;
+use provado_model::limits::MESSAGE_BYTES_MAX;
 use provado_model::{Error, Reason, time};
 use provado_proto::operator::v1::backup_service_server::BackupService;
 use provado_proto::operator::v1::{
@@ -32,6 +33,9 @@ const LIST: &str = "ListBackups";
 const PACKS_MAX: u32 = 10_000;
 /// Damaged packs named with one backup.
 const DAMAGED_PACKS_MAX: u32 = 20;
+/// Bytes of damage told with one backup, and with one of a list.
+const DAMAGES_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4;
+const DAMAGES_BYTES_IN_ROW_MAX: usize = 16 * 1024;
 /// Rows looked through for one page when labels are asked for, which no index knows.
 const LOOKED_AT_MAX: usize = 100_000;
 
@@ -42,11 +46,13 @@ pub struct Backups {
     pages: Arc<PageTokens>,
 }
 
-/// Whether a message holds the packs.
+/// How much a message holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Packs {
-    Shown,
-    Left,
+enum View {
+    /// Everything, packs included.
+    Whole,
+    /// A row of a list: no packs, and of damage only the beginning.
+    Row,
 }
 
 impl Backups {
@@ -86,7 +92,7 @@ impl Backups {
     async fn get(&self, name: &str) -> Result<GetBackupResponse, Error> {
         let mut tx = self.core.db.read().await?;
         let backup = resolve::backup(&mut tx, "name", name).await?;
-        let shown = show(&mut tx, &backup, Packs::Shown).await?;
+        let shown = show(&mut tx, &backup, View::Whole).await?;
         Ok(GetBackupResponse {
             backup: Some(shown),
         })
@@ -103,17 +109,24 @@ impl Backups {
         let limit = size.saturating_add(1);
         let rows = labeled(&mut tx, &filter, &wanted.labels, (after, limit)).await?;
         let page = Page::cut(rows, size);
-        let next_page_token = match page.rows.last() {
-            Some(last) if page.has_more => {
+        let mut bytes = PageBytes::default();
+        let mut backups = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            let shown = show(&mut tx, row, View::Row).await?;
+            if !bytes.takes(&shown) {
+                break;
+            }
+            backups.push(shown);
+        }
+        let has_more = page.has_more || backups.len() < page.rows.len();
+        let last = page.rows.get(..backups.len()).and_then(<[Backup]>::last);
+        let next_page_token = match last {
+            Some(last) if has_more => {
                 let key = format!("{}/{}", time::to_micros(last.create_time), last.facts.id);
                 self.pages.make(LIST, &bound, &key)
             }
             Some(_) | None => String::new(),
         };
-        let mut backups = Vec::with_capacity(page.rows.len());
-        for row in &page.rows {
-            backups.push(show(&mut tx, row, Packs::Left).await?);
-        }
         Ok(ListBackupsResponse {
             backups,
             next_page_token,
@@ -153,7 +166,7 @@ async fn labeled(
     }
 }
 
-async fn show(tx: &mut Tx, backup: &Backup, packs: Packs) -> Result<operator::Backup, Error> {
+async fn show(tx: &mut Tx, backup: &Backup, view: View) -> Result<operator::Backup, Error> {
     let facts = &backup.facts;
     let instance = instance_by_id(tx, facts.instance_id).await?;
     let repository = repository_by_id(tx, facts.repository_id).await?;
@@ -164,13 +177,26 @@ async fn show(tx: &mut Tx, backup: &Backup, packs: Packs) -> Result<operator::Ba
         repository: repository.map_or_else(|| facts.repository_id.to_string(), |it| it.facts.name),
         agent: agent.map_or_else(|| facts.agent_id.to_string(), |it| it.name),
         proof: proof_newest(tx, facts.id).await?,
-        damages: damages(tx, backup).await?,
-        packs: match packs {
-            Packs::Shown => backup_pack_list(tx, facts.id, PACKS_MAX).await?,
-            Packs::Left => Vec::new(),
+        damages: told(damages(tx, backup).await?, view),
+        packs: match view {
+            View::Whole => backup_pack_list(tx, facts.id, PACKS_MAX).await?,
+            View::Row => Vec::new(),
         },
     };
     wire::backup(backup, around)
+}
+
+/// As much of the damage as goes into a message, and how much that leaves out.
+fn told(damages: Vec<String>, view: View) -> Vec<String> {
+    let bytes_max = match view {
+        View::Whole => DAMAGES_BYTES_MAX,
+        View::Row => DAMAGES_BYTES_IN_ROW_MAX,
+    };
+    let (mut out, left_count) = fitting(damages, bytes_max);
+    if left_count > 0 {
+        out.push(format!("{left_count} more; see the log of the run that found them"));
+    }
+    out
 }
 
 /// What the last check or drill that found damage said, for a backup that is corrupt; for another

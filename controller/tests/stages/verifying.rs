@@ -3,6 +3,7 @@
 use crate::refusals::assert_reason;
 use crate::reports;
 use crate::world::World;
+use prost::Message;
 use provado_controller::lifecycle::backup::{BackupCheck, backup_get};
 use provado_controller::lifecycle::run::RunState;
 use provado_controller::supervisor::Activity;
@@ -308,4 +309,44 @@ async fn no_new_backup_builds_on_a_pack_that_was_found_damaged() {
     );
     assert_eq!(parent().await, second.to_string());
     world.assert_rest().await;
+}
+
+#[tokio::test]
+async fn a_list_of_runs_leaves_the_findings_out() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        asked.push(world.request_check(backup).await);
+    }
+    world.settle().await;
+    // Together these are more than one message may have.
+    for start in world.take_starts() {
+        let mut report = reports::damaged();
+        if let Some(Detail::Check(check)) = &mut report.detail {
+            check.damages[0].message = "x".repeat(1_500);
+            check.damages = vec![check.damages[0].clone(); 1_000];
+        }
+        world.report(&start, report).await.unwrap();
+    }
+    world.settle().await;
+    let request = operator::ListRunsRequest {
+        filter: Some(operator::RunFilter {
+            kinds: vec![operator::RunKind::Check.into()],
+            ..operator::RunFilter::default()
+        }),
+        ..operator::ListRunsRequest::default()
+    };
+    let answer = world.runs.list_runs(world.ask(request)).await.unwrap();
+    let answer = answer.into_inner();
+    assert_eq!(answer.runs.len(), 4);
+    for run in &answer.runs {
+        let outcome = run.outcome.clone().unwrap();
+        assert!(outcome.damages.is_empty());
+        assert_eq!(outcome.object_count, 7);
+    }
+    assert!(answer.encoded_len() < 400_000, "{}", answer.encoded_len());
+    let shown = world.shown(asked[0]).await;
+    assert_eq!(shown.outcome.unwrap().damages.len(), 1_000);
 }

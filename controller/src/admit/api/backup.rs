@@ -2,7 +2,6 @@
 
 use super::Runs;
 use crate::admit::insert::{BackupWanted, Queueing, request_backup, request_whole_instance};
-use crate::admit::names::Names;
 use crate::admit::{plan, wire};
 use crate::db::Tx;
 use crate::fleet::model::Instance;
@@ -57,7 +56,7 @@ impl Runs {
             self.one(&mut tx, &ctx, &wanted, &request.database_name)
                 .await?
         };
-        let mut shown = self.show(&mut tx, &mut Names::default(), &run).await?;
+        let mut shown = self.show(&mut tx, &run).await?;
         if request.validate_only {
             tx.rollback().await?;
             // There is no such run, so there is nothing to look for by its name.

@@ -3,7 +3,6 @@
 use super::Runs;
 use super::target::{Target, resolve_target};
 use crate::admit::insert::request;
-use crate::admit::names::Names;
 use crate::admit::plan;
 use crate::lifecycle::run::run_id_for_request;
 use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, SelectionSpec};
@@ -213,7 +212,7 @@ impl Runs {
         }
         let wanted = resolve_target(&mut tx, asked.run_id(), target).await?;
         let run = request(&mut tx, &ctx, wanted).await?;
-        let mut shown = self.show(&mut tx, &mut Names::default(), &run).await?;
+        let mut shown = self.show(&mut tx, &run).await?;
         if asked.dry == Dry::Yes {
             tx.rollback().await?;
             // There is no such run, so there is nothing to look for by its name.
