@@ -38,12 +38,18 @@ const DAMAGES_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4;
 const DAMAGES_BYTES_IN_ROW_MAX: usize = 16 * 1024;
 /// Rows looked through for one page when labels are asked for, which no index knows.
 const LOOKED_AT_MAX: usize = 100_000;
+/// Rows of them that are read at once.
+const LOOKED_AT_ONCE: u32 = 1_000;
+
+/// The last backup seen: its create time and id.
+type Cursor = (Timestamp, BackupId);
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Backups {
     core: Core,
     pages: Arc<PageTokens>,
+    looked_at_max: usize,
 }
 
 /// How much a message holds.
@@ -61,7 +67,15 @@ impl Backups {
         Self {
             core: core.clone(),
             pages: Arc::new(PageTokens::new(core.page_key())),
+            looked_at_max: LOOKED_AT_MAX,
         }
+    }
+
+    /// The service that looks through so many backups for one page of those with a label.
+    #[must_use]
+    pub const fn looking_at(mut self, rows_max: usize) -> Self {
+        self.looked_at_max = rows_max;
+        self
     }
 }
 
@@ -106,9 +120,10 @@ impl Backups {
         let after = after.as_deref().map(cursor).transpose()?;
         let mut tx = self.core.db.read().await?;
         let filter = filter_of(&mut tx, &wanted).await?;
-        let limit = size.saturating_add(1);
-        let rows = labeled(&mut tx, &filter, &wanted.labels, (after, limit)).await?;
-        let page = Page::cut(rows, size);
+        let limit = (after, size.saturating_add(1));
+        let looked_at_max = self.looked_at_max;
+        let found = labeled(&mut tx, &filter, &wanted.labels, limit, looked_at_max).await?;
+        let page = Page::cut(found.rows, size);
         let mut bytes = PageBytes::default();
         let mut backups = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
@@ -120,13 +135,12 @@ impl Backups {
         }
         let has_more = page.has_more || backups.len() < page.rows.len();
         let last = page.rows.get(..backups.len()).and_then(<[Backup]>::last);
-        let next_page_token = match last {
-            Some(last) if has_more => {
-                let key = format!("{}/{}", time::to_micros(last.create_time), last.facts.id);
-                self.pages.make(LIST, &bound, &key)
-            }
-            Some(_) | None => String::new(),
-        };
+        let shown_last = last.map(|last| (last.create_time, last.facts.id));
+        let after = if has_more { shown_last } else { found.stopped_after };
+        let next_page_token = after.map_or_else(String::new, |(create_time, id)| {
+            let key = format!("{}/{id}", time::to_micros(create_time));
+            self.pages.make(LIST, &bound, &key)
+        });
         Ok(ListBackupsResponse {
             backups,
             next_page_token,
@@ -134,23 +148,38 @@ impl Backups {
     }
 }
 
-/// Backups that have all of these labels, at most `limit`.
+/// Backups that were found, and where looking went no further although there may be more.
+struct Found {
+    rows: Vec<Backup>,
+    stopped_after: Option<Cursor>,
+}
+
+/// Backups that have all of these labels, at most `limit`, among the next `looked_at_max`.
 async fn labeled(
     tx: &mut Tx,
     filter: &BackupFilter,
     labels: &Labels,
-    (mut after, limit): (Option<(Timestamp, BackupId)>, u32),
-) -> Result<Vec<Backup>, Error> {
+    (mut after, limit): (Option<Cursor>, u32),
+    looked_at_max: usize,
+) -> Result<Found, Error> {
     if labels.is_empty() {
-        return backup_list(tx, filter, after, limit).await;
+        let rows = backup_list(tx, filter, after, limit).await?;
+        return Ok(Found {
+            rows,
+            stopped_after: None,
+        });
     }
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let at_once = u32::try_from(looked_at_max).map_or(LOOKED_AT_ONCE, |max| max.min(LOOKED_AT_ONCE));
     let mut out = Vec::new();
     let mut looked_at = 0_usize;
     loop {
-        let rows = backup_list(tx, filter, after, 1_000).await?;
+        let rows = backup_list(tx, filter, after, at_once).await?;
         let Some(last) = rows.last() else {
-            return Ok(out);
+            return Ok(Found {
+                rows: out,
+                stopped_after: None,
+            });
         };
         after = Some((last.create_time, last.facts.id));
         looked_at = looked_at.saturating_add(rows.len());
@@ -159,9 +188,12 @@ async fn labeled(
             labels.iter().all(has)
         });
         out.extend(fitting);
-        if out.len() >= wanted || looked_at >= LOOKED_AT_MAX {
+        if out.len() >= wanted || looked_at >= looked_at_max {
             out.truncate(wanted);
-            return Ok(out);
+            return Ok(Found {
+                rows: out,
+                stopped_after: after,
+            });
         }
     }
 }
@@ -248,7 +280,7 @@ fn difference(fact: &DifferenceFact) -> String {
     )
 }
 
-fn cursor(key: &str) -> Result<(Timestamp, BackupId), Error> {
+fn cursor(key: &str) -> Result<Cursor, Error> {
     let parsed = key.split_once('/').and_then(|(micros, id)| {
         let time = micros.parse().map(time::from_micros).ok()?;
         Some((time, id.parse().ok()?))

@@ -220,3 +220,41 @@ async fn the_latest_is_one_of_the_whole_database() {
     let by_id = get(&world, &later_part.to_string()).await.unwrap();
     assert_eq!(by_id.name, format!("backups/{later_part}"));
 }
+
+#[tokio::test]
+async fn a_list_that_was_not_looked_through_goes_on() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let mut request = world.backup_request("shop");
+    request.labels.insert("why".to_owned(), "test".to_owned());
+    let answer = world.runs.run_backup(world.ask(request)).await.unwrap();
+    let run = run_id(answer.into_inner().run.as_ref());
+    world.settle().await;
+    let start = world.take_start();
+    world.report(&start, world.backed_up(&start)).await.unwrap();
+    let oldest = world.run(run).await.binding.backup_id.unwrap();
+    world.advance(1);
+    world.back_up("crm").await;
+    let backups = world.backups.clone().looking_at(1);
+    let mut filter = operator::BackupFilter::default();
+    filter.labels.insert("why".to_owned(), "test".to_owned());
+    let mut token = String::new();
+    let mut pages = Vec::new();
+    loop {
+        let request = operator::ListBackupsRequest {
+            page_size: 10,
+            page_token: token,
+            filter: Some(filter.clone()),
+        };
+        let answer = backups.list_backups(world.ask(request)).await.unwrap();
+        let answer = answer.into_inner();
+        let names: Vec<_> = answer.backups.into_iter().map(|it| it.name).collect();
+        pages.push(names);
+        token = answer.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages.concat(), [format!("backups/{oldest}")]);
+    assert!(pages.len() > 1, "{pages:?}");
+}
