@@ -2,18 +2,19 @@
 //!
 //! An instance keeps its id and name over restarts and upgrades of its host; a database that was
 //! dropped and made anew is another one. What an agent no longer tells of is marked, never
-//! deleted: its backups remain. An agent can touch its own rows only.
+//! deleted: its backups remain, and its name goes to the successor that wants it. An agent can
+//! touch its own rows only, but for the names that a revoked agent has left.
 
 use super::Fleet;
 use super::model::{Database, DatabaseState, Instance, InstanceState};
-use super::plan;
+use super::plan::{self, Wish};
 use super::renew::AgentPeer;
 use super::store::{agent, database, instance};
 use super::wire::{self, ToldInstance};
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, Event, audit_append};
 use jiff::SignedDuration;
-use provado_model::id::{DatabaseId, InstanceId};
+use provado_model::id::{AgentId, DatabaseId, InstanceId};
 use provado_model::{Error, Reason, limits};
 use provado_proto::agent::v1::InstanceAssignment;
 use std::collections::HashMap;
@@ -44,23 +45,19 @@ impl Fleet {
                 format!("an agent may tell of {INSTANCES_PER_AGENT_MAX} instances at most"),
             ));
         }
-        let mut assigned = Vec::with_capacity(told.len());
-        let mut seen = Vec::with_capacity(told.len());
-        for one in told {
-            let before = plan::known_instance(&known, &one.system_identifier, &one.host, one.port);
-            let row = self.instance_sync(&mut tx, ctx, peer, before, one).await?;
-            if row.state == InstanceState::Up {
-                self.databases_sync(&mut tx, ctx, &row, one).await?;
-            }
-            seen.push(row.id);
-            assigned.push(InstanceAssignment {
-                instance_id: row.id.to_string(),
-                instance_name: row.name,
-                system_identifier: row.system_identifier,
-                port: i32::from(row.port),
-            });
-        }
-        for gone in known.iter().filter(|it| !seen.contains(&it.id)) {
+        let told: Vec<_> = told
+            .iter()
+            .map(|one| {
+                let id = &one.system_identifier;
+                (plan::known_instance(&known, id, &one.host, one.port), one)
+            })
+            .collect();
+        let is_told = |row: &Instance| {
+            let mut befores = told.iter().filter_map(|(before, _)| *before);
+            befores.any(|before| before.id == row.id)
+        };
+        // First those that are gone, since others may want their names.
+        for gone in known.iter().filter(|it| !is_told(it)) {
             if instance::instance_set_gone(&mut tx, gone.id).await? {
                 let entry = AuditEntry::done("instance.vanish", "instance", gone.id)
                     .agent(peer.id)
@@ -69,6 +66,19 @@ impl Fleet {
                 ctx.bus
                     .publish_on_commit(&mut tx, Event::Instance { id: gone.id });
             }
+        }
+        let mut assigned = Vec::with_capacity(told.len());
+        for (before, one) in told {
+            let row = self.instance_sync(&mut tx, ctx, peer, before, one).await?;
+            if row.state == InstanceState::Up {
+                self.databases_sync(&mut tx, ctx, &row, one).await?;
+            }
+            assigned.push(InstanceAssignment {
+                instance_id: row.id.to_string(),
+                instance_name: row.name,
+                system_identifier: row.system_identifier,
+                port: i32::from(row.port),
+            });
         }
         agent::agent_seen(&mut tx, peer.id, ctx.now).await?;
         tx.commit().await?;
@@ -84,7 +94,7 @@ impl Fleet {
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
         let row = if let Some(before) = before {
-            let mut row = self.renamed(tx, before, told).await?;
+            let mut row = self.renamed(tx, ctx, before, told).await?;
             row.version = before.version.saturating_add(1);
             told.apply(&mut row, ctx.now);
             instance::instance_update(tx, &row).await?;
@@ -114,8 +124,10 @@ impl Fleet {
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
         let mut name = None;
+        let asking = (peer.id, told.port);
         for candidate in plan::instance_names(&told.wanted_name, &peer.name, told.port) {
-            if instance::instance_by_name(tx, &candidate).await?.is_none() {
+            let wish = wish(&candidate, told);
+            if is_free(tx, ctx, &candidate, wish, asking).await? {
                 name = Some(candidate);
                 break;
             }
@@ -156,14 +168,16 @@ impl Fleet {
     async fn renamed(
         &self,
         tx: &mut Tx,
+        ctx: &Context,
         before: &Instance,
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
         let mut row = before.clone();
         let wanted = &told.wanted_name;
+        let asking = (before.agent, told.port);
         if *wanted != row.name
             && provado_model::label::name_is_valid(wanted)
-            && instance::instance_by_name(tx, wanted).await?.is_none()
+            && is_free(tx, ctx, wanted, Wish::Configured, asking).await?
         {
             row.name.clone_from(wanted);
         }
@@ -249,4 +263,44 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// How an instance comes to want one of the names it may get.
+fn wish(name: &str, told: &ToldInstance) -> Wish {
+    if told.wanted_name == name {
+        Wish::Configured
+    } else {
+        Wish::Usual
+    }
+}
+
+/// Whether nobody has the name: also because who had it gave it up just now.
+async fn is_free(
+    tx: &mut Tx,
+    ctx: &Context,
+    name: &str,
+    wish: Wish,
+    asking: (AgentId, u16),
+) -> Result<bool, Error> {
+    let Some(holder) = instance::instance_by_name(tx, name).await? else {
+        return Ok(true);
+    };
+    let Some(owner) = agent::agent_by_id(tx, holder.agent).await? else {
+        return Ok(false);
+    };
+    let other = plan::yielded_name(name, holder.id);
+    if !plan::yields_name(&holder, owner.state, wish, asking)
+        || instance::instance_by_name(tx, &other).await?.is_some()
+    {
+        return Ok(false);
+    }
+    instance::instance_rename(tx, holder.id, &other).await?;
+    let entry = AuditEntry::done("instance.yield-name", "instance", holder.id)
+        .agent(holder.agent)
+        .with("from", name)
+        .with("to", other);
+    audit_append(tx, ctx, entry).await?;
+    ctx.bus
+        .publish_on_commit(tx, Event::Instance { id: holder.id });
+    Ok(true)
 }

@@ -207,6 +207,36 @@ async fn a_wanted_name_is_given_while_it_is_free() {
 }
 
 #[tokio::test]
+async fn a_name_goes_to_the_successor_of_what_is_gone() {
+    let world = World::start().await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    let wanted = |identifier: &str, port| {
+        let mut one = instance(port, vec![database(16_384, "orders")]);
+        one.system_identifier = identifier.to_owned();
+        one.wanted_name = "shop".to_owned();
+        one
+    };
+    let old = tell(&mut client, vec![wanted("15", 5432)]).await;
+    // Upgraded into a new data directory: another instance, called the same.
+    let new = tell(&mut client, vec![wanted("18", 5432)]).await;
+    assert_ne!(new[0].instance_id, old[0].instance_id);
+    assert_eq!(new[0].instance_name, "shop");
+    let kept = shown(&world, &old[0].instance_id).await;
+    assert!(kept.name.starts_with("instances/shop-"), "{}", kept.name);
+    assert_eq!(world.audit("instance.yield-name").await.len(), 1);
+    // On another port it is another one, too.
+    let moved = tell(&mut client, vec![wanted("18", 5433)]).await;
+    assert_eq!(moved[0].instance_name, "shop");
+    // What lives keeps its name, even from itself come back.
+    let both = vec![wanted("18", 5432), wanted("18", 5433)];
+    let told = tell(&mut client, both.clone()).await;
+    assert_eq!(told[1].instance_name, "shop");
+    assert_eq!(told[0].instance_id, new[0].instance_id);
+    assert_eq!(tell(&mut client, both).await, told);
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_refused_whole() {
     let world = World::start().await;
     let host = world.join("db1").await;

@@ -26,6 +26,9 @@ statements! {
          server_version_num = $9, in_recovery = $10, size_bytes = $11, inventory_json = $12, \
          last_seen_time = $13 WHERE id = $1 AND agent_id = $2",
     );
+    INSTANCE_RENAME = both(
+        "UPDATE instance SET name = $2, version = version + 1 WHERE id = $1",
+    );
     INSTANCE_SET_GONE = both(
         "UPDATE instance SET state = 'gone', version = version + 1 \
          WHERE id = $1 AND state <> 'gone'",
@@ -98,6 +101,11 @@ pub async fn instance_update(tx: &mut Tx, instance: &Instance) -> Result<(), Err
         ],
     )
     .await
+}
+
+/// Gives an instance another name. Error: `NAME_TAKEN`.
+pub async fn instance_rename(tx: &mut Tx, id: InstanceId, name: &str) -> Result<(), Error> {
+    tx.execute_one(INSTANCE_RENAME, &values![id, name]).await
 }
 
 /// Notes that an instance is no longer told of; true when that is news.
