@@ -6,7 +6,7 @@
 //! touch its own rows only, but for the names that a revoked agent has left.
 
 use super::Fleet;
-use super::model::{Database, DatabaseState, Instance, InstanceState};
+use super::model::{Database, Instance, InstanceState};
 use super::plan::{self, Wish};
 use super::renew::AgentPeer;
 use super::store::{agent, database, instance};
@@ -19,9 +19,10 @@ use provado_model::{Error, Reason, limits};
 use provado_proto::agent::v1::InstanceAssignment;
 use std::collections::HashMap;
 
-/// Instances of one agent that are kept, those that are gone included.
+/// Instances of one agent at a time, and rows of it that a new one is compared with: of those that
+/// are gone the ones last seen.
 const INSTANCES_PER_AGENT_MAX: u32 = 256;
-/// Databases of one instance that are kept, those that are gone included.
+/// Databases of one instance at a time: more than one report may tell of.
 const DATABASES_PER_INSTANCE_MAX: u32 = 20_000;
 /// How recently another agent must have told of the same primary for it to be worth a warning.
 const ELSEWHERE: SignedDuration = SignedDuration::from_mins(10);
@@ -38,8 +39,7 @@ impl Fleet {
     ) -> Result<Vec<InstanceAssignment>, Error> {
         let mut tx = self.core.db.begin().await?;
         let known = instance::instance_of_agent(&mut tx, peer.id, INSTANCES_PER_AGENT_MAX).await?;
-        let fresh = told.len().saturating_sub(known.len());
-        if known.len().saturating_add(fresh) > wire::count(INSTANCES_PER_AGENT_MAX) {
+        if told.len() > wire::count(INSTANCES_PER_AGENT_MAX) {
             return Err(Error::new(
                 Reason::InvalidArgument,
                 format!("an agent may tell of {INSTANCES_PER_AGENT_MAX} instances at most"),
@@ -222,19 +222,21 @@ impl Fleet {
         row: &Instance,
         told: &ToldInstance,
     ) -> Result<(), Error> {
-        let known = database::database_list_all(tx, row.id, DATABASES_PER_INSTANCE_MAX).await?;
+        let known = database::database_list(tx, row.id, DATABASES_PER_INSTANCE_MAX).await?;
         let mut by_oid: HashMap<u32, Database> =
             known.into_iter().map(|known| (known.oid, known)).collect();
         let mut present = Vec::with_capacity(told.databases.len());
         for one in told.databases.iter().take(limits::DATABASES_PER_RUN_MAX) {
-            present.push((by_oid.remove(&one.oid), one));
+            // Of those that are gone there may be any number: each is looked for by itself.
+            let before = match by_oid.remove(&one.oid) {
+                Some(known) => Some(known),
+                None => database::database_by_oid(tx, row.id, one.oid).await?,
+            };
+            present.push((before, one));
         }
         // First those that vanished: a database that was made anew under the same name could not
         // be written while the old row still counts as present.
-        for gone in by_oid
-            .into_values()
-            .filter(|it| it.state == DatabaseState::Present)
-        {
+        for gone in by_oid.into_values() {
             database::database_set_gone(tx, gone.id).await?;
             let entry = AuditEntry::done("database.vanish", "database", gone.id)
                 .agent(row.agent)

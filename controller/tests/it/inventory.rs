@@ -237,6 +237,42 @@ async fn a_name_goes_to_the_successor_of_what_is_gone() {
 }
 
 #[tokio::test]
+async fn a_long_past_does_not_hide_what_is_there() {
+    let world = World::start_on(Engine::Postgres).await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    let report = || vec![instance(5432, vec![database(16_384, "shop")])];
+    let told = tell(&mut client, report()).await;
+    // As many rows of things that are gone, and older ones, as would fill every list.
+    let columns = "system_identifier, data_directory, socket_directory, server_version_num, \
+         labels_json, inventory_json, create_time, last_seen_time";
+    world.psql(&format!(
+        "INSERT INTO instance (id, agent_id, name, version, state, port, {columns}) \
+         SELECT '00000000-0000-0000-0000-' || lpad(n::text, 12, '0'), agent_id, 'gone-' || n, 1, \
+         'gone', 10000 + n, system_identifier, data_directory, socket_directory, \
+         server_version_num, labels_json, inventory_json, 0, 0 \
+         FROM instance, generate_series(1, 300) AS n"
+    ));
+    let columns = "instance_id, size_bytes, owner, encoding, collation_name, ctype, \
+         locale_provider, is_template, allows_connections, extensions_json, labels_json";
+    world.psql(&format!(
+        "INSERT INTO database (id, oid, name, state, create_time, last_seen_time, {columns}) \
+         SELECT '00000000-0000-0000-0000-' || lpad(n::text, 12, '0'), 100000 + n, 'gone', 'gone', \
+         0, 0, {columns} FROM database, generate_series(1, 20001) AS n"
+    ));
+    assert_eq!(tell(&mut client, report()).await, told);
+    // One of the past that is there again is itself.
+    let again = vec![instance(
+        5432,
+        vec![database(16_384, "shop"), database(120_001, "back")],
+    )];
+    assert_eq!(tell(&mut client, again).await, told);
+    let main = shown(&world, "db1").await;
+    assert_eq!(names(&main), ["back", "shop"]);
+    assert_eq!(world.shown("db1").await.instance_count, 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_refused_whole() {
     let world = World::start().await;
     let host = world.join("db1").await;

@@ -39,7 +39,8 @@ statements! {
         "SELECT ", columns!(), " FROM instance WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2"
     ));
     INSTANCE_OF_AGENT = both(concat!(
-        "SELECT ", columns!(), " FROM instance WHERE agent_id = $1 ORDER BY id LIMIT $2"
+        "SELECT ", columns!(), " FROM instance WHERE agent_id = $1 \
+         ORDER BY CASE state WHEN 'gone' THEN 1 ELSE 0 END, last_seen_time DESC, id LIMIT $2"
     ));
     INSTANCE_LIST = both(concat!(
         "SELECT ", columns!(), " FROM instance \
@@ -133,7 +134,7 @@ pub async fn instance_by_prefix(tx: &mut Tx, prefix: &str) -> Result<Vec<Instanc
     rows.iter().map(instance_of).collect()
 }
 
-/// An agent's instances, those that are gone included, at most `limit`.
+/// An agent's instances, at most `limit`: those that are there, then the gone ones last seen.
 pub async fn instance_of_agent(
     tx: &mut Tx,
     agent: AgentId,
