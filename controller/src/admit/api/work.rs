@@ -221,13 +221,13 @@ impl Runs {
         }
         let response = respond(shown);
         answer_put(&mut tx, &ctx, asked.method, &asked.digest, &response).await?;
-        if !asked.sealed_identity.is_empty() {
+        if asked.sealed_identity.is_empty() {
+            tx.commit().await?;
+        } else {
             // Before the commit: a run must not be sent while its identity is not held yet.
-            self.sealed.put(run.id, asked.sealed_identity)?;
-        }
-        if let Err(error) = tx.commit().await {
-            self.sealed.drop_of(run.id);
-            return Err(error);
+            let held = self.sealed.hold(run.id, asked.sealed_identity)?;
+            tx.commit().await?;
+            held.keep();
         }
         Ok(response)
     }
