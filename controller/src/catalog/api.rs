@@ -202,12 +202,14 @@ async fn show(tx: &mut Tx, backup: &Backup, view: View) -> Result<operator::Back
     let facts = &backup.facts;
     let instance = instance_by_id(tx, facts.instance_id).await?;
     let repository = repository_by_id(tx, facts.repository_id).await?;
-    let agent = agent_by_id(tx, facts.agent_id).await?;
+    // Who can read it is who has its repository, which is not for ever who made it.
+    let reader = repository.as_ref().map_or(facts.agent_id, |it| it.facts.agent);
+    let agent = agent_by_id(tx, reader).await?;
     let around = Around {
         // The name it has now; the one it had then where the instance is forgotten.
         instance: instance.map_or_else(|| facts.instance_name.clone(), |it| it.name),
         repository: repository.map_or_else(|| facts.repository_id.to_string(), |it| it.facts.name),
-        agent: agent.map_or_else(|| facts.agent_id.to_string(), |it| it.name),
+        agent: agent.map_or_else(|| reader.to_string(), |it| it.name),
         proof: proof_newest(tx, facts.id).await?,
         damages: told(damages(tx, backup).await?, view),
         packs: match view {

@@ -2,13 +2,18 @@
 
 use crate::refusals::{assert_reason, fields};
 use crate::reports;
+use crate::rows::agent_row;
 use crate::world::{World, run_id};
+use provado_controller::db::Sql;
+use provado_controller::fleet::store::agent::agent_insert;
 use provado_model::Reason;
+use provado_model::id::AgentId;
 use provado_proto::common::v1::Selection;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::backup_service_server::BackupService;
 use provado_proto::operator::v1::repository_service_server::RepositoryService;
 use provado_proto::operator::v1::run_service_server::RunService;
+use uuid::Uuid;
 
 async fn get(world: &World, name: &str) -> Result<operator::Backup, tonic::Status> {
     let request = operator::GetBackupRequest {
@@ -257,4 +262,22 @@ async fn a_list_that_was_not_looked_through_goes_on() {
     }
     assert_eq!(pages.concat(), [format!("backups/{oldest}")]);
     assert!(pages.len() > 1, "{pages:?}");
+}
+
+#[tokio::test]
+async fn the_agent_of_a_backup_is_the_one_that_can_read_it() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let id = world.back_up("shop").await.to_string();
+    assert_eq!(get(&world, &id).await.unwrap().agent, "agents/db1");
+    let other = AgentId::from_uuid(Uuid::from_u128(0xa2));
+    let mut tx = world.begin().await;
+    let row = agent_row(other, "db2", "", world.core.clock.now());
+    agent_insert(&mut tx, &row).await.unwrap();
+    let taken_over = Sql::both(
+        "UPDATE repository SET agent_id = (SELECT id FROM agent WHERE name = 'db2')",
+    );
+    tx.execute_one(taken_over, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(get(&world, &id).await.unwrap().agent, "agents/db2");
 }
