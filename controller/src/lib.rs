@@ -33,6 +33,7 @@ pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
     ("attempt", lifecycle::attempt::STATEMENTS),
     ("backup", lifecycle::backup::STATEMENTS),
     ("packs", lifecycle::backup::PACK_STATEMENTS),
+    ("proven", lifecycle::backup::PROVEN_STATEMENTS),
     ("policy", policy::STATEMENTS),
     ("catalog", catalog::STATEMENTS),
     ("verify", verify::STATEMENTS),
@@ -50,4 +51,5 @@ pub const HOT_STATEMENTS: &[&[&str]] = &[
     lifecycle::run::LIST_HOT,
     lifecycle::attempt::HOT,
     lifecycle::backup::HOT,
+    lifecycle::backup::PROVEN_HOT,
 ];

@@ -273,6 +273,28 @@ async fn a_long_past_does_not_hide_what_is_there() {
 }
 
 #[tokio::test]
+async fn an_instance_is_shown_however_much_there_is_of_it() {
+    let world = World::start_on(Engine::Postgres).await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    tell(&mut client, vec![instance(5432, vec![database(16_384, "a")])]).await;
+    let columns = "instance_id, size_bytes, owner, encoding, collation_name, ctype, \
+         locale_provider, is_template, allows_connections, labels_json, create_time, \
+         last_seen_time";
+    world.psql(&format!(
+        "INSERT INTO database (id, oid, name, state, extensions_json, {columns}) \
+         SELECT gen_random_uuid(), 100000 + n, 'b' || n, 'present', \
+         '[[\"' || repeat('x', 12000) || '\", \"1\"]]', {columns} \
+         FROM database, generate_series(1, 500) AS n"
+    ));
+    let shown = shown(&world, "db1").await;
+    assert_eq!(shown.database_count, 501);
+    assert!((100..500).contains(&shown.databases.len()));
+    let told = format!("{} more databases", 501 - shown.databases.len());
+    assert!(shown.warnings[0].starts_with(&told), "{:?}", shown.warnings);
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_refused_whole() {
     let world = World::start().await;
     let host = world.join("db1").await;

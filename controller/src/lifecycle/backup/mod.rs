@@ -6,6 +6,7 @@
 pub mod machine;
 mod model;
 mod packs;
+mod proven;
 mod store;
 
 pub use machine::{CheckStep, KeepStep};
@@ -14,6 +15,7 @@ pub use packs::{
     PackTotals, STATEMENTS as PACK_STATEMENTS, Usage, backup_pack_insert, backup_pack_list,
     backup_pack_totals, backup_usage, pack_damage_clear, pack_damage_insert, pack_damage_list,
 };
+pub use proven::{HOT as PROVEN_HOT, STATEMENTS as PROVEN_STATEMENTS, backup_proven_last};
 pub use provado_model::state::{BackupCheck, BackupKeep};
 pub use store::{
     HOT, STATEMENTS, backup_check_apply, backup_countersign, backup_get, backup_insert,
