@@ -7,7 +7,7 @@ use provado_model::id::{BackupId, RunId};
 use provado_model::statement;
 use provado_proto::agent::v1 as agent;
 use provado_proto::agent::v1::report_service_server::ReportService;
-use provado_proto::common::v1::{CheckLevel, Failure, FailureKind, Scope, Selection};
+use provado_proto::common::v1::{CheckLevel, Failure, FailureKind};
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::run_service_server::RunService;
 use tonic::Status;
@@ -164,10 +164,7 @@ impl World {
             description_signature: self.agent_key.sign(&signed).unwrap().to_vec(),
             parent_backup_id: job.parent_backup_id.clone(),
             recipients: job.repository.clone().unwrap().recipients,
-            selection: Some(Selection {
-                scope: Scope::Everything.into(),
-                table_patterns: job.selection.clone().unwrap_or_default().table_patterns,
-            }),
+            selection: job.selection.clone(),
         }))
     }
 

@@ -72,6 +72,7 @@ impl Runs {
             .map(selection_in)
             .unwrap_or_default();
         plan::check_selection(&selection, &mut violations);
+        plan::check_brings_tables(&selection, &mut violations);
         let jobs_count = plan::check_jobs(request.jobs_count, &mut violations);
         check_sealed(&request.sealed_identity, &mut violations);
         required("backup", &request.backup, &mut violations);
