@@ -199,9 +199,12 @@ fn cut(mut out: wire::RunOutcome, view: View) -> wire::RunOutcome {
         (left_steps, "steps"),
     ];
     if view == View::Whole {
-        let told = left.iter().filter(|(count, _)| *count > 0).map(|(count, what)| {
-            format!("{count} more {what} are not shown: the message would be too large")
-        });
+        let told = left
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| {
+                format!("{count} more {what} are not shown: the message would be too large")
+            });
         out.warnings.extend(told);
     }
     out
@@ -289,9 +292,18 @@ mod tests {
         let whole = cut(full.clone(), View::Whole);
         assert!(whole.encoded_len() < MESSAGE_BYTES_MAX / 4 * 3);
         assert!(!whole.damages.is_empty() && !whole.steps.is_empty());
-        let last = whole.warnings.iter().rev().take(3).cloned().collect::<String>();
+        let last = whole
+            .warnings
+            .iter()
+            .rev()
+            .take(3)
+            .cloned()
+            .collect::<String>();
         for what in ["damaged objects", "sentences", "steps"] {
-            assert!(last.contains(&format!("more {what} are not shown")), "{last}");
+            assert!(
+                last.contains(&format!("more {what} are not shown")),
+                "{last}"
+            );
         }
         let row = cut(full, View::Row);
         let figures = wire::RunOutcome {

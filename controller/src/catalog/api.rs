@@ -136,7 +136,11 @@ impl Backups {
         let has_more = page.has_more || backups.len() < page.rows.len();
         let last = page.rows.get(..backups.len()).and_then(<[Backup]>::last);
         let shown_last = last.map(|last| (last.create_time, last.facts.id));
-        let after = if has_more { shown_last } else { found.stopped_after };
+        let after = if has_more {
+            shown_last
+        } else {
+            found.stopped_after
+        };
         let next_page_token = after.map_or_else(String::new, |(create_time, id)| {
             let key = format!("{}/{id}", time::to_micros(create_time));
             self.pages.make(LIST, &bound, &key)
@@ -170,7 +174,8 @@ async fn labeled(
         });
     }
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let at_once = u32::try_from(looked_at_max).map_or(LOOKED_AT_ONCE, |max| max.min(LOOKED_AT_ONCE));
+    let at_once =
+        u32::try_from(looked_at_max).map_or(LOOKED_AT_ONCE, |max| max.min(LOOKED_AT_ONCE));
     let mut out = Vec::new();
     let mut looked_at = 0_usize;
     loop {
@@ -203,7 +208,9 @@ async fn show(tx: &mut Tx, backup: &Backup, view: View) -> Result<operator::Back
     let instance = instance_by_id(tx, facts.instance_id).await?;
     let repository = repository_by_id(tx, facts.repository_id).await?;
     // Who can read it is who has its repository, which is not for ever who made it.
-    let reader = repository.as_ref().map_or(facts.agent_id, |it| it.facts.agent);
+    let reader = repository
+        .as_ref()
+        .map_or(facts.agent_id, |it| it.facts.agent);
     let agent = agent_by_id(tx, reader).await?;
     let around = Around {
         // The name it has now; the one it had then where the instance is forgotten.
@@ -228,7 +235,9 @@ fn told(damages: Vec<String>, view: View) -> Vec<String> {
     };
     let (mut out, left_count) = fitting(damages, bytes_max);
     if left_count > 0 {
-        out.push(format!("{left_count} more; see the log of the run that found them"));
+        out.push(format!(
+            "{left_count} more; see the log of the run that found them"
+        ));
     }
     out
 }

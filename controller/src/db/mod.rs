@@ -22,8 +22,8 @@ pub(crate) use value::values;
 use provado_model::{Error, Reason};
 
 /// Turns a driver's error into ours. Lost races become [`Reason::VersionStale`], a clash of unique
-/// values [`Reason::NameTaken`], a database that is away [`Reason::ServiceUnavailable`], a text that
-/// it cannot hold [`Reason::InvalidArgument`].
+/// values [`Reason::NameTaken`], a database that is away [`Reason::ServiceUnavailable`], a text
+/// that it cannot hold [`Reason::InvalidArgument`].
 pub(crate) fn translate(error: sqlx::Error, doing: &str) -> Error {
     let translated = match &error {
         sqlx::Error::Database(database) => of_database(database.as_ref(), doing),
@@ -67,8 +67,8 @@ enum Meaning {
 }
 
 /// PostgreSQL's SQLSTATEs (its manual, appendix A) have five characters; many are numbers, such as
-/// 42501 for a right that is missing. SQLite's result codes (rescode.html) have at most four digits,
-/// and their low byte is the primary code.
+/// 42501 for a right that is missing. SQLite's result codes (rescode.html) have at most four
+/// digits, and their low byte is the primary code.
 fn meaning_of(code: &str) -> Meaning {
     if code.len() == 5 {
         return match code {
@@ -77,7 +77,10 @@ fn meaning_of(code: &str) -> Meaning {
             // character_not_in_repertoire, untranslatable_character
             "22021" | "22P05" => Meaning::BadText,
             // Class 53: resources; 57: operator intervention; 58: system error; 08: connection.
-            _ if ["53", "57", "58", "08"].iter().any(|class| code.starts_with(class)) => {
+            _ if ["53", "57", "58", "08"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
                 Meaning::Away
             }
             _ => Meaning::Other,

@@ -248,7 +248,10 @@ mod tests {
 
     #[test]
     fn a_name_is_given_up_by_what_nobody_tells_of_any_more() {
-        let (one, other) = (AgentId::from_uuid(Uuid::from_u128(1)), AgentId::from_uuid(Uuid::from_u128(2)));
+        let (one, other) = (
+            AgentId::from_uuid(Uuid::from_u128(1)),
+            AgentId::from_uuid(Uuid::from_u128(2)),
+        );
         let check = |state, agents_state, wish, asking, expected| {
             let holder = Instance {
                 id: InstanceId::from_uuid(Uuid::from_u128(7)),
@@ -269,7 +272,10 @@ mod tests {
                 last_seen_time: jiff::Timestamp::UNIX_EPOCH,
             };
             let found = yields_name(&holder, agents_state, wish, asking);
-            assert_eq!(found, expected, "{state:?} {agents_state:?} {wish:?} {asking:?}");
+            assert_eq!(
+                found, expected,
+                "{state:?} {agents_state:?} {wish:?} {asking:?}"
+            );
         };
         use AgentState::{Active, Locked, Revoked};
         use InstanceState::{Down, Gone, Up};

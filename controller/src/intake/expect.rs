@@ -39,10 +39,13 @@ pub(super) async fn expected(
         RunSpec::Restore(_) => Work::Restore {
             database_name: run.binding.database_name.clone().unwrap_or_default(),
         },
-        RunSpec::Check(spec) => Work::Check {
-            level: level_out(spec.level),
-            stored: backup_pack_totals(tx, backup_of(tx, run).await?.facts.id).await?,
-        },
+        RunSpec::Check(spec) => {
+            let backup = backup_of(tx, run).await?.facts.id;
+            Work::Check {
+                level: level_out(spec.level),
+                stored: backup_pack_totals(tx, backup).await?,
+            }
+        }
         RunSpec::Drill(_) => {
             let facts = backup_of(tx, run).await?.facts;
             Work::Drill(DrillWork {

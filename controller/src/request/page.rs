@@ -64,7 +64,10 @@ impl PageBytes {
 
 /// Parts of one message, from the first, as long as they fit into so many bytes; and how many were
 /// left out.
-pub fn fitting<T: Message>(parts: impl IntoIterator<Item = T>, bytes_max: usize) -> (Vec<T>, usize) {
+pub fn fitting<T: Message>(
+    parts: impl IntoIterator<Item = T>,
+    bytes_max: usize,
+) -> (Vec<T>, usize) {
     let mut bytes = 0_usize;
     let mut left_count = 0;
     let mut out = Vec::new();

@@ -115,9 +115,7 @@ impl VerifyTask {
                     CheckStep::FoundReadable => pack_damage_clear(tx, backup.facts.id).await?,
                     // *Intact* holds bytes against the checksums that were written with them: it
                     // passes over what was wrong when it was written.
-                    CheckStep::FoundIntact
-                    | CheckStep::FoundPresent
-                    | CheckStep::FoundProven => {}
+                    CheckStep::FoundIntact | CheckStep::FoundPresent | CheckStep::FoundProven => {}
                 }
             }
             Finding::Proven(drill) => {

@@ -277,7 +277,11 @@ async fn an_instance_is_shown_however_much_there_is_of_it() {
     let world = World::start_on(Engine::Postgres).await;
     let host = world.join("db1").await;
     let mut client = host.client(&world).await;
-    tell(&mut client, vec![instance(5432, vec![database(16_384, "a")])]).await;
+    tell(
+        &mut client,
+        vec![instance(5432, vec![database(16_384, "a")])],
+    )
+    .await;
     let columns = "instance_id, size_bytes, owner, encoding, collation_name, ctype, \
          locale_provider, is_template, allows_connections, labels_json, create_time, \
          last_seen_time";

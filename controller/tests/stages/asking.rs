@@ -48,7 +48,9 @@ async fn an_id_makes_one_run_also_when_its_answer_is_forgotten() {
     }
     world.advance(25 * 3_600);
     let mut tx = world.begin().await;
-    let forgotten = answer_expire(&mut tx, world.core.clock.now()).await.unwrap();
+    let forgotten = answer_expire(&mut tx, world.core.clock.now())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     assert!(forgotten >= 2);
     world.add_database("new", 16_400).await;

@@ -221,7 +221,10 @@ async fn the_latest_is_one_of_the_whole_database() {
     assert_reason::<()>(Err(status), Reason::BackupNotFound);
     let full = world.back_up("shop").await;
     let later_part = part().await;
-    assert_eq!(get(&world, latest).await.unwrap().name, format!("backups/{full}"));
+    assert_eq!(
+        get(&world, latest).await.unwrap().name,
+        format!("backups/{full}")
+    );
     let by_id = get(&world, &later_part.to_string()).await.unwrap();
     assert_eq!(by_id.name, format!("backups/{later_part}"));
 }
@@ -274,9 +277,8 @@ async fn the_agent_of_a_backup_is_the_one_that_can_read_it() {
     let mut tx = world.begin().await;
     let row = agent_row(other, "db2", "", world.core.clock.now());
     agent_insert(&mut tx, &row).await.unwrap();
-    let taken_over = Sql::both(
-        "UPDATE repository SET agent_id = (SELECT id FROM agent WHERE name = 'db2')",
-    );
+    let taken_over =
+        Sql::both("UPDATE repository SET agent_id = (SELECT id FROM agent WHERE name = 'db2')");
     tx.execute_one(taken_over, &[]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(get(&world, &id).await.unwrap().agent, "agents/db2");

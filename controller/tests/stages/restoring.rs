@@ -179,9 +179,17 @@ async fn data_alone_makes_no_database() {
     let changes = world.changes().await;
     let mut restore = request(&world, &full.to_string());
     restore.selection = data_only(&[]);
-    let status = world.runs.run_restore(world.ask(restore)).await.unwrap_err();
+    let status = world
+        .runs
+        .run_restore(world.ask(restore))
+        .await
+        .unwrap_err();
     assert_eq!(fields(&status), ["selection.scope"]);
-    assert!(status.message().contains("restores.md"), "{}", status.message());
+    assert!(
+        status.message().contains("restores.md"),
+        "{}",
+        status.message()
+    );
     assert_eq!(world.changes().await, changes);
     for patterns in [&[][..], &["public.orders"]] {
         let mut request = world.backup_request("shop");

@@ -74,9 +74,15 @@ pub(super) async fn prepare(job: &RestoreJob, work: &mut Work<'_>) -> Result<Rea
     check_major(&backup, &reached, &mut checks);
     let lacks_tablespaces = check_target(job, &backup, &mut connection, &mut checks, work).await?;
     if let Some(selected) = &selected {
-        room::check(&backup, &selected.dump_ids, &mut connection, &mut checks, work)
-            .await
-            .map_err(|error| place::query_failed(&error))?;
+        room::check(
+            &backup,
+            &selected.dump_ids,
+            &mut connection,
+            &mut checks,
+            work,
+        )
+        .await
+        .map_err(|error| place::query_failed(&error))?;
     }
     checks.finish()?;
     let (Some(selection), Some(selected), Some(tools)) = (selection, selected, tools) else {

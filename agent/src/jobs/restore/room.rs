@@ -67,8 +67,8 @@ fn needed(size: u64, reserve: u64) -> u64 {
 
 fn size_of(backup: &OpenBackup, selected: &[DumpId]) -> u64 {
     let header = backup.reader.header();
-    let has_all = header.table_patterns.is_empty()
-        && Scope::try_from(header.scope) == Ok(Scope::Everything);
+    let has_all =
+        header.table_patterns.is_empty() && Scope::try_from(header.scope) == Ok(Scope::Everything);
     let facts = backup.inventory.database.as_ref();
     let database = facts.map_or(0, |facts| u64::try_from(facts.size_bytes).unwrap_or(0));
     let entries = backup.data_entries().into_iter();

@@ -61,10 +61,7 @@ fn compared(work: &DrillWork, detail: &DrillOutcome, problems: &mut Problems) {
     );
     problems.require(
         rows == work.row_count || (rows < work.row_count && tables < work.table_count),
-        &format!(
-            "it compared {rows} rows, the backup has {}",
-            work.row_count
-        ),
+        &format!("it compared {rows} rows, the backup has {}", work.row_count),
     );
     problems.require(
         large_objects == work.large_object_count,

@@ -15,8 +15,8 @@ pub use packs::{
     PackTotals, STATEMENTS as PACK_STATEMENTS, Usage, backup_pack_insert, backup_pack_list,
     backup_pack_totals, backup_usage, pack_damage_clear, pack_damage_insert, pack_damage_list,
 };
-pub use proven::{HOT as PROVEN_HOT, STATEMENTS as PROVEN_STATEMENTS, backup_proven_last};
 pub use provado_model::state::{BackupCheck, BackupKeep};
+pub use proven::{HOT as PROVEN_HOT, STATEMENTS as PROVEN_STATEMENTS, backup_proven_last};
 pub use store::{
     HOT, STATEMENTS, backup_check_apply, backup_countersign, backup_get, backup_insert,
     backup_keep_apply, backup_latest, backup_list, backup_resolve,

@@ -84,8 +84,14 @@ fn a_proof_says_what_the_report_says() {
         assert_eq!(judged(work(), signed(changed)), "DRILL_BROKEN", "{from}");
     };
     [
-        (r#""backup_id":"00000000-0000-0000-0000-000000000001""#, r#""backup_id":"x""#),
-        (r#""proof_id":"00000000-0000-0000-0000-000000000009""#, r#""proof_id":"x""#),
+        (
+            r#""backup_id":"00000000-0000-0000-0000-000000000001""#,
+            r#""backup_id":"x""#,
+        ),
+        (
+            r#""proof_id":"00000000-0000-0000-0000-000000000009""#,
+            r#""proof_id":"x""#,
+        ),
         ("abab", "cdcd"),
         (r#""level":"equal""#, r#""level":"different""#),
         (r#""table_count":3"#, r#""table_count":2"#),
@@ -114,7 +120,9 @@ fn a_drill_compares_what_the_backup_has() {
     check(|w| w.plain_bytes = 899, "DRILL_BROKEN");
     // What cannot be compared is named, and its rows are not counted.
     let mut named = signed(document());
-    named.remarks.push("table public.x belongs to an extension".to_owned());
+    named
+        .remarks
+        .push("table public.x belongs to an extension".to_owned());
     let mut more = work();
     more.table_count = 4;
     more.row_count = 12;
