@@ -34,6 +34,7 @@ pub const STATEMENTS: &[(&str, &[db::Statement])] = &[
     ("attempt leases", lifecycle::attempt::LEASE_STATEMENTS),
     ("backup", lifecycle::backup::STATEMENTS),
     ("packs", lifecycle::backup::PACK_STATEMENTS),
+    ("proven", lifecycle::backup::PROVEN_STATEMENTS),
     ("policy", policy::STATEMENTS),
     ("catalog", catalog::STATEMENTS),
     ("verify", verify::STATEMENTS),
@@ -52,4 +53,5 @@ pub const HOT_STATEMENTS: &[&[&str]] = &[
     lifecycle::attempt::HOT,
     lifecycle::attempt::LEASE_HOT,
     lifecycle::backup::HOT,
+    lifecycle::backup::PROVEN_HOT,
 ];

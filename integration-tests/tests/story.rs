@@ -23,6 +23,10 @@ fn story(major: Major, store_on_postgres: bool) {
     let fleet = Fleet::ready_with(place, &server, options).unwrap();
     let key = fleet.key_file("db1").to_string_lossy().into_owned();
 
+    let dry = fleet
+        .provado(&["backup", "run", "db1/shop", "--dry-run"])
+        .unwrap();
+    dry.ok().unwrap();
     let first = fleet
         .json(&["backup", "run", "db1/shop", "--label", "why=test"])
         .unwrap();
@@ -68,6 +72,17 @@ fn story(major: Major, store_on_postgres: bool) {
         .ok()
         .unwrap();
 
+    let dry = fleet
+        .provado(&[
+            "restore",
+            "run",
+            "latest:db1/shop",
+            "--into",
+            "again",
+            "--dry-run",
+        ])
+        .unwrap();
+    dry.ok().unwrap();
     let restored = fleet
         .provado(&[
             "restore",

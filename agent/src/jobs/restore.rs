@@ -8,6 +8,7 @@
 
 mod journal;
 pub(super) mod prepare;
+mod room;
 
 use super::context::JobContext;
 use super::load::words::Class;

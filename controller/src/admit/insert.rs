@@ -7,7 +7,7 @@ use crate::events::Context;
 use crate::fleet::model::{Database, Instance};
 use crate::fleet::store::database::database_list;
 use crate::lifecycle::run::{
-    NewRun, Run, RunBinding, RunKind, RunNames, run_exclusive_first, run_insert,
+    Inserted, NewRun, Run, RunBinding, RunKind, RunNames, run_exclusive_first, run_insert,
 };
 use crate::lifecycle::spec::{BackupSpec, RunSpec};
 use crate::policy::Repository;
@@ -55,8 +55,14 @@ impl Wanted {
     }
 }
 
-/// Requests one run. Errors: `RUN_IN_PROGRESS` where waiting is not wanted.
+/// Requests one run. Errors: `RUN_IN_PROGRESS` where waiting is not wanted, `REQUEST_ID_REUSED`
+/// where the same id has made another run.
 pub(super) async fn request(tx: &mut Tx, ctx: &Context, wanted: Wanted) -> Result<Run, Error> {
+    insert(tx, ctx, wanted).await.map(Inserted::into_inner)
+}
+
+/// The run's id comes from the request's, and stays when the answer to the request is forgotten.
+async fn insert(tx: &mut Tx, ctx: &Context, wanted: Wanted) -> Result<Inserted<Run>, Error> {
     if wanted.queueing == Queueing::Refuse {
         refuse_if_taken(tx, &wanted).await?;
     }
@@ -66,7 +72,39 @@ pub(super) async fn request(tx: &mut Tx, ctx: &Context, wanted: Wanted) -> Resul
     new.binding = wanted.binding;
     new.parent_run_id = wanted.parent;
     new.deadline_time = ctx.now.checked_add(RUN_SPAN_MAX).ok();
-    Ok(run_insert(tx, ctx, &new).await?.into_inner())
+    match run_insert(tx, ctx, &new).await? {
+        Inserted::Existing(run) if !is_asked_for(&run, &new) => Err(reused(ctx, &run)),
+        inserted => Ok(inserted),
+    }
+}
+
+/// Whether a run that is there is what is asked for now. What came of it (its backup) and who
+/// carries it out are not part of what was asked for.
+fn is_asked_for(run: &Run, new: &NewRun) -> bool {
+    let (old, now) = (&run.binding, &new.binding);
+    let same_backup = run.kind == RunKind::Backup || old.backup_id == now.backup_id;
+    same_backup
+        && run.kind == new.kind
+        && run.spec == new.spec
+        && run.labels == new.labels
+        && run.parent_run_id == new.parent_run_id
+        && old.instance_id == now.instance_id
+        && old.database_name == now.database_name
+        && old.repository_id == now.repository_id
+}
+
+fn reused(ctx: &Context, run: &Run) -> Error {
+    let request_id = ctx.request_id.map_or_else(String::new, |id| id.to_string());
+    Error::new(
+        Reason::RequestIdReused,
+        format!(
+            "request id {request_id} was used for another request, which made the run {}; make a \
+             new one",
+            run.id
+        ),
+    )
+    .with("request_id", request_id)
+    .with("run", run.id)
 }
 
 async fn names_of(tx: &mut Tx, binding: &RunBinding) -> Result<RunNames, Error> {
@@ -152,7 +190,11 @@ pub(super) async fn request_whole_instance(
     };
     let mut parent = Wanted::new(wanted.id, RunKind::Backup, RunSpec::Backup(spec), binding);
     parent.labels.clone_from(&wanted.labels);
-    let parent = request(tx, ctx, parent).await?;
+    let parent = match insert(tx, ctx, parent).await? {
+        Inserted::New(parent) => parent,
+        // It got its parts when it was made.
+        Inserted::Existing(parent) => return Ok(parent),
+    };
     for database in &databases {
         let id = plan::part_id(parent.id, database.id);
         let mut part = backup_of(wanted, id, database, wanted.spec.clone());

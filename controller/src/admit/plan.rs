@@ -4,6 +4,7 @@
 use crate::fleet::model::{Agent, AgentState, Instance, InstanceState};
 use crate::lifecycle::Failure;
 use crate::lifecycle::backup::{Backup, BackupKeep, Selection};
+use crate::lifecycle::facts::BackupSummary;
 use crate::lifecycle::run::{Run, RunState};
 use crate::lifecycle::spec::{Scope, SelectionSpec};
 use crate::request::Violations;
@@ -65,6 +66,19 @@ pub(super) fn check_selection(selection: &SelectionSpec, violations: &mut Violat
             "selection.table_patterns",
             format!("must each be 1 to {PATTERN_BYTES_MAX} bytes long without NUL"),
         );
+    }
+}
+
+/// Notes that a restore cannot bring data alone: it makes a new database, which has no tables.
+pub(super) fn check_brings_tables(selection: &SelectionSpec, violations: &mut Violations) {
+    match selection.scope {
+        Scope::Everything | Scope::SchemaOnly => {}
+        Scope::DataOnly => violations.add(
+            "selection.scope",
+            "cannot be data alone: a restore makes a new database, which has no tables. Restore \
+             everything; to load rows into a database that is there, see \"Data alone\" in \
+             docs/manual/restores.md",
+        ),
     }
 }
 
@@ -168,6 +182,21 @@ pub(super) fn check_restorable(backup: &Backup) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a database can be made from a backup. Error: `BACKUP_UNUSABLE`.
+pub(super) fn check_has_tables(backup: &Backup) -> Result<(), Error> {
+    let summary = BackupSummary::from_json(&backup.facts.summary);
+    let data_alone =
+        backup.facts.selection == Selection::Data || summary.selection.scope == Scope::DataOnly;
+    if data_alone {
+        return Err(unusable(
+            backup,
+            "holds data alone (--data-only), and no database can be made from that. It is loaded \
+             by hand into one that has the tables: see \"Data alone\" in docs/manual/restores.md",
+        ));
+    }
+    Ok(())
+}
+
 fn unusable(backup: &Backup, problem: &str) -> Error {
     let id = backup.facts.id;
     Error::new(Reason::BackupUnusable, format!("the backup {id} {problem}")).with("backup", id)
@@ -202,10 +231,9 @@ const fn major(version: u32) -> u32 {
 pub(super) fn check_holds(backup: &Backup, wanted: &SelectionSpec, violations: &mut Violations) {
     let missing = match (backup.facts.selection, wanted.scope) {
         (Selection::Schema, Scope::Everything | Scope::DataOnly) => Some("data"),
-        (Selection::Data, Scope::Everything | Scope::SchemaOnly) => Some("definitions"),
+        // A backup of data alone was refused before.
         (Selection::Schema, Scope::SchemaOnly)
-        | (Selection::Data, Scope::DataOnly)
-        | (Selection::Full | Selection::Tables, _) => None,
+        | (Selection::Full | Selection::Tables | Selection::Data, _) => None,
     };
     if let Some(missing) = missing {
         violations.add(

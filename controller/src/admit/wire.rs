@@ -7,9 +7,10 @@ use crate::lifecycle::wire::{
     failure_out, level_out, run_kind_in, run_kind_out, run_state_in, run_state_out,
 };
 use crate::request::wire::{count_out, seconds_of, size_out, time_out};
-use crate::request::{Violations, name_of};
+use crate::request::{Violations, fitting, name_of};
 use provado_model::Error;
 use provado_model::id::{CallerId, ProofId};
+use provado_model::limits::MESSAGE_BYTES_MAX;
 use provado_model::state::{RunKind, RunState};
 use provado_proto::common::v1::Progress;
 use provado_proto::operator::v1 as wire;
@@ -27,8 +28,23 @@ pub(super) struct Around {
     pub(super) ended_part_count: u64,
 }
 
+/// How much of what came of a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// All of it that fits into one message.
+    Whole,
+    /// Its figures, without the lists: many runs go into one message.
+    Row,
+}
+
+/// Bytes of findings in one message, of sentences and of steps: together well below the largest
+/// message.
+const FINDINGS_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
+const SENTENCES_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 8;
+const STEPS_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 16;
+
 /// The message for a run.
-pub(super) fn run(run: &Run, around: Around) -> Result<wire::Run, Error> {
+pub(super) fn run(run: &Run, around: Around, view: View) -> Result<wire::Run, Error> {
     let facts = run.outcome.as_ref().map(Facts::from_json).transpose()?;
     let binding = &run.binding;
     let skipped = run.state == RunState::Skipped;
@@ -64,7 +80,10 @@ pub(super) fn run(run: &Run, around: Around) -> Result<wire::Run, Error> {
         failure: why.filter(|_| ended_badly).map(failure_out),
         message,
         progress: around.progress,
-        outcome: facts.as_ref().filter(|_| run.state.is_final()).map(outcome),
+        outcome: facts
+            .as_ref()
+            .filter(|_| run.state.is_final())
+            .map(|facts| cut(outcome(facts), view)),
         part_count: count(around.part_count),
         ended_part_count: count(around.ended_part_count),
     })
@@ -155,6 +174,42 @@ fn outcome(facts: &Facts) -> wire::RunOutcome {
     out
 }
 
+/// Leaves out what does not fit, and says how much that was where it is to be shown at all.
+fn cut(mut out: wire::RunOutcome, view: View) -> wire::RunOutcome {
+    let share = |bytes| match view {
+        View::Whole => bytes,
+        View::Row => 0,
+    };
+    let findings = share(FINDINGS_BYTES_MAX);
+    let (differences, left_differences) = fitting(out.differences, findings);
+    let (damages, left_damages) = fitting(out.damages, findings);
+    let (objects, left_objects) = fitting(out.objects, findings);
+    let (warnings, left_warnings) = fitting(out.warnings, share(SENTENCES_BYTES_MAX));
+    let (steps, left_steps) = fitting(out.steps, share(STEPS_BYTES_MAX));
+    out.differences = differences;
+    out.damages = damages;
+    out.objects = objects;
+    out.warnings = warnings;
+    out.steps = steps;
+    let left = [
+        (left_differences, "differences"),
+        (left_damages, "damaged objects"),
+        (left_objects, "objects"),
+        (left_warnings, "sentences"),
+        (left_steps, "steps"),
+    ];
+    if view == View::Whole {
+        let told = left
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| {
+                format!("{count} more {what} are not shown: the message would be too large")
+            });
+        out.warnings.extend(told);
+    }
+    out
+}
+
 fn difference(fact: &DifferenceFact) -> wire::RunDifference {
     wire::RunDifference {
         object: fact.object.clone(),
@@ -203,4 +258,59 @@ pub(super) fn states(values: &[i32], violations: &mut Violations) -> Vec<RunStat
         violations.add("filter.states", "must be states of runs");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    #[test]
+    fn what_came_of_a_run_fits_into_a_message_and_says_what_does_not() {
+        let long = "ü".repeat(2_000);
+        let full = wire::RunOutcome {
+            warnings: vec![long.clone(); 400],
+            steps: vec![
+                wire::RunStep {
+                    step_name: long.clone(),
+                    duration_millis: 1,
+                };
+                200
+            ],
+            damages: vec![
+                wire::RunDamage {
+                    object_key: long.clone(),
+                    message: long.clone(),
+                    entries: vec![long; 20],
+                };
+                1_000
+            ],
+            row_count: 7,
+            ..wire::RunOutcome::default()
+        };
+        assert!(full.encoded_len() > MESSAGE_BYTES_MAX);
+        let whole = cut(full.clone(), View::Whole);
+        assert!(whole.encoded_len() < MESSAGE_BYTES_MAX / 4 * 3);
+        assert!(!whole.damages.is_empty() && !whole.steps.is_empty());
+        let last = whole
+            .warnings
+            .iter()
+            .rev()
+            .take(3)
+            .cloned()
+            .collect::<String>();
+        for what in ["damaged objects", "sentences", "steps"] {
+            assert!(
+                last.contains(&format!("more {what} are not shown")),
+                "{last}"
+            );
+        }
+        let row = cut(full, View::Row);
+        let figures = wire::RunOutcome {
+            row_count: 7,
+            ..wire::RunOutcome::default()
+        };
+        assert_eq!(row, figures);
+        assert_eq!(cut(figures.clone(), View::Whole), figures);
+    }
 }

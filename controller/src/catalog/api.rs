@@ -12,12 +12,13 @@ use crate::lifecycle::controller::Core;
 use crate::lifecycle::facts::{DamageFact, Detail, DifferenceFact, Facts};
 use crate::lifecycle::run::{RunFilter, RunKind, RunState, run_list};
 use crate::policy::{repository_by_id, repository_find};
-use crate::request::{Page, PageTokens, Violations, page_size, status};
+use crate::request::{Page, PageBytes, PageTokens, Violations, fitting, page_size, status};
 use crate::resolve;
 use jiff::Timestamp;
 use prost::Message;
 use provado_model::id::BackupId;
 use provado_model::label::Labels;
+use provado_model::limits::MESSAGE_BYTES_MAX;
 use provado_model::{Error, Reason, time};
 use provado_proto::operator::v1::backup_service_server::BackupService;
 use provado_proto::operator::v1::{
@@ -32,21 +33,32 @@ const LIST: &str = "ListBackups";
 const PACKS_MAX: u32 = 10_000;
 /// Damaged packs named with one backup.
 const DAMAGED_PACKS_MAX: u32 = 20;
+/// Bytes of damage told with one backup, and with one of a list.
+const DAMAGES_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4;
+const DAMAGES_BYTES_IN_ROW_MAX: usize = 16 * 1024;
 /// Rows looked through for one page when labels are asked for, which no index knows.
 const LOOKED_AT_MAX: usize = 100_000;
+/// Rows of them that are read at once.
+const LOOKED_AT_ONCE: u32 = 1_000;
+
+/// The last backup seen: its create time and id.
+type Cursor = (Timestamp, BackupId);
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct Backups {
     core: Core,
     pages: Arc<PageTokens>,
+    looked_at_max: usize,
 }
 
-/// Whether a message holds the packs.
+/// How much a message holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Packs {
-    Shown,
-    Left,
+enum View {
+    /// Everything, packs included.
+    Whole,
+    /// A row of a list: no packs, and of damage only the beginning.
+    Row,
 }
 
 impl Backups {
@@ -55,7 +67,15 @@ impl Backups {
         Self {
             core: core.clone(),
             pages: Arc::new(PageTokens::new(core.page_key())),
+            looked_at_max: LOOKED_AT_MAX,
         }
+    }
+
+    /// The service that looks through so many backups for one page of those with a label.
+    #[must_use]
+    pub const fn looking_at(mut self, rows_max: usize) -> Self {
+        self.looked_at_max = rows_max;
+        self
     }
 }
 
@@ -86,7 +106,7 @@ impl Backups {
     async fn get(&self, name: &str) -> Result<GetBackupResponse, Error> {
         let mut tx = self.core.db.read().await?;
         let backup = resolve::backup(&mut tx, "name", name).await?;
-        let shown = show(&mut tx, &backup, Packs::Shown).await?;
+        let shown = show(&mut tx, &backup, View::Whole).await?;
         Ok(GetBackupResponse {
             backup: Some(shown),
         })
@@ -100,20 +120,31 @@ impl Backups {
         let after = after.as_deref().map(cursor).transpose()?;
         let mut tx = self.core.db.read().await?;
         let filter = filter_of(&mut tx, &wanted).await?;
-        let limit = size.saturating_add(1);
-        let rows = labeled(&mut tx, &filter, &wanted.labels, (after, limit)).await?;
-        let page = Page::cut(rows, size);
-        let next_page_token = match page.rows.last() {
-            Some(last) if page.has_more => {
-                let key = format!("{}/{}", time::to_micros(last.create_time), last.facts.id);
-                self.pages.make(LIST, &bound, &key)
-            }
-            Some(_) | None => String::new(),
-        };
+        let limit = (after, size.saturating_add(1));
+        let looked_at_max = self.looked_at_max;
+        let found = labeled(&mut tx, &filter, &wanted.labels, limit, looked_at_max).await?;
+        let page = Page::cut(found.rows, size);
+        let mut bytes = PageBytes::default();
         let mut backups = Vec::with_capacity(page.rows.len());
         for row in &page.rows {
-            backups.push(show(&mut tx, row, Packs::Left).await?);
+            let shown = show(&mut tx, row, View::Row).await?;
+            if !bytes.takes(&shown) {
+                break;
+            }
+            backups.push(shown);
         }
+        let has_more = page.has_more || backups.len() < page.rows.len();
+        let last = page.rows.get(..backups.len()).and_then(<[Backup]>::last);
+        let shown_last = last.map(|last| (last.create_time, last.facts.id));
+        let after = if has_more {
+            shown_last
+        } else {
+            found.stopped_after
+        };
+        let next_page_token = after.map_or_else(String::new, |(create_time, id)| {
+            let key = format!("{}/{id}", time::to_micros(create_time));
+            self.pages.make(LIST, &bound, &key)
+        });
         Ok(ListBackupsResponse {
             backups,
             next_page_token,
@@ -121,23 +152,39 @@ impl Backups {
     }
 }
 
-/// Backups that have all of these labels, at most `limit`.
+/// Backups that were found, and where looking went no further although there may be more.
+struct Found {
+    rows: Vec<Backup>,
+    stopped_after: Option<Cursor>,
+}
+
+/// Backups that have all of these labels, at most `limit`, among the next `looked_at_max`.
 async fn labeled(
     tx: &mut Tx,
     filter: &BackupFilter,
     labels: &Labels,
-    (mut after, limit): (Option<(Timestamp, BackupId)>, u32),
-) -> Result<Vec<Backup>, Error> {
+    (mut after, limit): (Option<Cursor>, u32),
+    looked_at_max: usize,
+) -> Result<Found, Error> {
     if labels.is_empty() {
-        return backup_list(tx, filter, after, limit).await;
+        let rows = backup_list(tx, filter, after, limit).await?;
+        return Ok(Found {
+            rows,
+            stopped_after: None,
+        });
     }
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let at_once =
+        u32::try_from(looked_at_max).map_or(LOOKED_AT_ONCE, |max| max.min(LOOKED_AT_ONCE));
     let mut out = Vec::new();
     let mut looked_at = 0_usize;
     loop {
-        let rows = backup_list(tx, filter, after, 1_000).await?;
+        let rows = backup_list(tx, filter, after, at_once).await?;
         let Some(last) = rows.last() else {
-            return Ok(out);
+            return Ok(Found {
+                rows: out,
+                stopped_after: None,
+            });
         };
         after = Some((last.create_time, last.facts.id));
         looked_at = looked_at.saturating_add(rows.len());
@@ -146,31 +193,53 @@ async fn labeled(
             labels.iter().all(has)
         });
         out.extend(fitting);
-        if out.len() >= wanted || looked_at >= LOOKED_AT_MAX {
+        if out.len() >= wanted || looked_at >= looked_at_max {
             out.truncate(wanted);
-            return Ok(out);
+            return Ok(Found {
+                rows: out,
+                stopped_after: after,
+            });
         }
     }
 }
 
-async fn show(tx: &mut Tx, backup: &Backup, packs: Packs) -> Result<operator::Backup, Error> {
+async fn show(tx: &mut Tx, backup: &Backup, view: View) -> Result<operator::Backup, Error> {
     let facts = &backup.facts;
     let instance = instance_by_id(tx, facts.instance_id).await?;
     let repository = repository_by_id(tx, facts.repository_id).await?;
-    let agent = agent_by_id(tx, facts.agent_id).await?;
+    // Who can read it is who has its repository, which is not for ever who made it.
+    let reader = repository
+        .as_ref()
+        .map_or(facts.agent_id, |it| it.facts.agent);
+    let agent = agent_by_id(tx, reader).await?;
     let around = Around {
         // The name it has now; the one it had then where the instance is forgotten.
         instance: instance.map_or_else(|| facts.instance_name.clone(), |it| it.name),
         repository: repository.map_or_else(|| facts.repository_id.to_string(), |it| it.facts.name),
-        agent: agent.map_or_else(|| facts.agent_id.to_string(), |it| it.name),
+        agent: agent.map_or_else(|| reader.to_string(), |it| it.name),
         proof: proof_newest(tx, facts.id).await?,
-        damages: damages(tx, backup).await?,
-        packs: match packs {
-            Packs::Shown => backup_pack_list(tx, facts.id, PACKS_MAX).await?,
-            Packs::Left => Vec::new(),
+        damages: told(damages(tx, backup).await?, view),
+        packs: match view {
+            View::Whole => backup_pack_list(tx, facts.id, PACKS_MAX).await?,
+            View::Row => Vec::new(),
         },
     };
     wire::backup(backup, around)
+}
+
+/// As much of the damage as goes into a message, and how much that leaves out.
+fn told(damages: Vec<String>, view: View) -> Vec<String> {
+    let bytes_max = match view {
+        View::Whole => DAMAGES_BYTES_MAX,
+        View::Row => DAMAGES_BYTES_IN_ROW_MAX,
+    };
+    let (mut out, left_count) = fitting(damages, bytes_max);
+    if left_count > 0 {
+        out.push(format!(
+            "{left_count} more; see the log of the run that found them"
+        ));
+    }
+    out
 }
 
 /// What the last check or drill that found damage said, for a backup that is corrupt; for another
@@ -222,7 +291,7 @@ fn difference(fact: &DifferenceFact) -> String {
     )
 }
 
-fn cursor(key: &str) -> Result<(Timestamp, BackupId), Error> {
+fn cursor(key: &str) -> Result<Cursor, Error> {
     let parsed = key.split_once('/').and_then(|(micros, id)| {
         let time = micros.parse().map(time::from_micros).ok()?;
         Some((time, id.parse().ok()?))

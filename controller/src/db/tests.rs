@@ -110,3 +110,70 @@ fn every_migration_file_is_in_the_program_and_on_both_engines() {
         assert_eq!(files, known, "{engine}");
     }
 }
+
+/// An error of a database that has nothing but a code.
+#[derive(Debug)]
+struct Coded(&'static str);
+
+impl std::fmt::Display for Coded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+impl sqlx::error::DatabaseError for Coded {
+    fn message(&self) -> &str {
+        self.0
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        Some(self.0.into())
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> sqlx::error::ErrorKind {
+        sqlx::error::ErrorKind::Other
+    }
+}
+
+#[test]
+fn a_code_of_one_engine_is_not_read_as_one_of_the_other() {
+    let cases = [
+        // PostgreSQL. The low byte of 42501 and of 22021 is 5, which is SQLITE_BUSY.
+        ("40001", Reason::VersionStale),
+        ("40P01", Reason::VersionStale),
+        ("55P03", Reason::VersionStale),
+        ("42501", Reason::Internal),
+        ("22021", Reason::InvalidArgument),
+        ("25006", Reason::Internal),
+        ("22000", Reason::Internal),
+        ("57P01", Reason::ServiceUnavailable),
+        ("08006", Reason::ServiceUnavailable),
+        ("53300", Reason::ServiceUnavailable),
+        // SQLite: BUSY, BUSY_TIMEOUT, LOCKED, IOERR_FSYNC, FULL, CORRUPT, ERROR.
+        ("5", Reason::VersionStale),
+        ("773", Reason::VersionStale),
+        ("6", Reason::VersionStale),
+        ("1034", Reason::ServiceUnavailable),
+        ("13", Reason::ServiceUnavailable),
+        ("11", Reason::Internal),
+        ("1", Reason::Internal),
+    ];
+    for (code, expected) in cases {
+        let error = translate(sqlx::Error::Database(Box::new(Coded(code))), "SELECT 1");
+        assert_eq!(error.reason, expected, "{code}");
+    }
+}

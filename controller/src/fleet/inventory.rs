@@ -2,11 +2,12 @@
 //!
 //! An instance keeps its id and name over restarts and upgrades of its host; a database that was
 //! dropped and made anew is another one. What an agent no longer tells of is marked, never
-//! deleted: its backups remain. An agent can touch its own rows only.
+//! deleted: its backups remain, and its name goes to the successor that wants it. An agent can
+//! touch its own rows only, but for the names that a revoked agent has left.
 
 use super::Fleet;
-use super::model::{Database, DatabaseState, Instance, InstanceState};
-use super::plan;
+use super::model::{Database, Instance, InstanceState};
+use super::plan::{self, Wish};
 use super::renew::AgentPeer;
 use super::store::{agent, database, instance};
 use super::wire::{self, ToldInstance};
@@ -14,14 +15,15 @@ use crate::db::Tx;
 use crate::events::{AuditEntry, Context, Event, audit_append, audit_get, audit_head};
 use crate::request::Told;
 use jiff::SignedDuration;
-use provado_model::id::{DatabaseId, InstanceId};
+use provado_model::id::{AgentId, DatabaseId, InstanceId};
 use provado_model::{Error, Reason, limits};
 use provado_proto::agent::v1::InstanceAssignment;
 use std::collections::HashMap;
 
-/// Instances of one agent that are kept, those that are gone included.
+/// Instances of one agent at a time, and rows of it that a new one is compared with: of those that
+/// are gone the ones last seen.
 const INSTANCES_PER_AGENT_MAX: u32 = 256;
-/// Databases of one instance that are kept, those that are gone included.
+/// Databases of one instance at a time: more than one report may tell of.
 const DATABASES_PER_INSTANCE_MAX: u32 = 20_000;
 /// Databases of one instance that have an audit event each when they vanish together.
 const VANISHED_NAMED_MAX: usize = 100;
@@ -42,30 +44,25 @@ impl Fleet {
         let mut tx = self.core.db.begin().await?;
         let head = audit_head(&mut tx).await?.sequence;
         let known = instance::instance_of_agent(&mut tx, peer.id, INSTANCES_PER_AGENT_MAX).await?;
-        let fresh = told.len().saturating_sub(known.len());
-        if known.len().saturating_add(fresh) > wire::count(INSTANCES_PER_AGENT_MAX) {
+        if told.len() > wire::count(INSTANCES_PER_AGENT_MAX) {
             return Err(Error::new(
                 Reason::InvalidArgument,
                 format!("an agent may tell of {INSTANCES_PER_AGENT_MAX} instances at most"),
             ));
         }
-        let mut assigned = Vec::with_capacity(told.len());
-        let mut seen = Vec::with_capacity(told.len());
-        for one in told {
-            let before = plan::known_instance(&known, &one.system_identifier, &one.host, one.port);
-            let row = self.instance_sync(&mut tx, ctx, peer, before, one).await?;
-            if row.state == InstanceState::Up {
-                self.databases_sync(&mut tx, ctx, &row, one).await?;
-            }
-            seen.push(row.id);
-            assigned.push(InstanceAssignment {
-                instance_id: row.id.to_string(),
-                instance_name: row.name,
-                system_identifier: row.system_identifier,
-                port: i32::from(row.port),
-            });
-        }
-        for gone in known.iter().filter(|it| !seen.contains(&it.id)) {
+        let told: Vec<_> = told
+            .iter()
+            .map(|one| {
+                let id = &one.system_identifier;
+                (plan::known_instance(&known, id, &one.host, one.port), one)
+            })
+            .collect();
+        let is_told = |row: &Instance| {
+            let mut befores = told.iter().filter_map(|(before, _)| *before);
+            befores.any(|before| before.id == row.id)
+        };
+        // First those that are gone, since others may want their names.
+        for gone in known.iter().filter(|it| !is_told(it)) {
             if instance::instance_set_gone(&mut tx, gone.id).await? {
                 let entry = AuditEntry::done("instance.vanish", "instance", gone.id)
                     .agent(peer.id)
@@ -74,6 +71,19 @@ impl Fleet {
                 ctx.bus
                     .publish_on_commit(&mut tx, Event::Instance { id: gone.id });
             }
+        }
+        let mut assigned = Vec::with_capacity(told.len());
+        for (before, one) in told {
+            let row = self.instance_sync(&mut tx, ctx, peer, before, one).await?;
+            if row.state == InstanceState::Up {
+                self.databases_sync(&mut tx, ctx, &row, one).await?;
+            }
+            assigned.push(InstanceAssignment {
+                instance_id: row.id.to_string(),
+                instance_name: row.name,
+                system_identifier: row.system_identifier,
+                port: i32::from(row.port),
+            });
         }
         agent::agent_seen(&mut tx, peer.id, ctx.now).await?;
         if has_audited(&mut tx, ctx, head).await? {
@@ -93,7 +103,7 @@ impl Fleet {
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
         let row = if let Some(before) = before {
-            let mut row = self.renamed(tx, before, told).await?;
+            let mut row = self.renamed(tx, ctx, before, told).await?;
             row.version = before.version.saturating_add(1);
             told.apply(&mut row, ctx.now);
             instance::instance_update(tx, &row).await?;
@@ -123,8 +133,10 @@ impl Fleet {
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
         let mut name = None;
+        let asking = (peer.id, told.port);
         for candidate in plan::instance_names(&told.wanted_name, &peer.name, told.port) {
-            if instance::instance_by_name(tx, &candidate).await?.is_none() {
+            let wish = wish(&candidate, told);
+            if is_free(tx, ctx, &candidate, wish, asking).await? {
                 name = Some(candidate);
                 break;
             }
@@ -165,14 +177,16 @@ impl Fleet {
     async fn renamed(
         &self,
         tx: &mut Tx,
+        ctx: &Context,
         before: &Instance,
         told: &ToldInstance,
     ) -> Result<Instance, Error> {
         let mut row = before.clone();
         let wanted = &told.wanted_name;
+        let asking = (before.agent, told.port);
         if *wanted != row.name
             && provado_model::label::name_is_valid(wanted)
-            && instance::instance_by_name(tx, wanted).await?.is_none()
+            && is_free(tx, ctx, wanted, Wish::Configured, asking).await?
         {
             row.name.clone_from(wanted);
         }
@@ -217,20 +231,22 @@ impl Fleet {
         row: &Instance,
         told: &ToldInstance,
     ) -> Result<(), Error> {
-        let known = database::database_list_all(tx, row.id, DATABASES_PER_INSTANCE_MAX).await?;
+        let known = database::database_list(tx, row.id, DATABASES_PER_INSTANCE_MAX).await?;
         let mut by_oid: HashMap<u32, Database> =
             known.into_iter().map(|known| (known.oid, known)).collect();
         let mut present = Vec::with_capacity(told.databases.len());
         for one in told.databases.iter().take(limits::DATABASES_PER_RUN_MAX) {
-            present.push((by_oid.remove(&one.oid), one));
+            // Of those that are gone there may be any number: each is looked for by itself.
+            let before = match by_oid.remove(&one.oid) {
+                Some(known) => Some(known),
+                None => database::database_by_oid(tx, row.id, one.oid).await?,
+            };
+            present.push((before, one));
         }
         // First those that vanished: a database that was made anew under the same name could not
         // be written while the old row still counts as present.
-        let vanished = by_oid
-            .into_values()
-            .filter(|it| it.state == DatabaseState::Present);
         let mut left_out = 0_u32;
-        for (number, gone) in vanished.enumerate() {
+        for (number, gone) in by_oid.into_values().enumerate() {
             database::database_set_gone(tx, gone.id).await?;
             if number >= VANISHED_NAMED_MAX {
                 left_out = left_out.saturating_add(1);
@@ -281,4 +297,44 @@ async fn has_audited(tx: &mut Tx, ctx: &Context, before: u64) -> Result<bool, Er
     }
     let newest = audit_get(tx, head).await?;
     Ok(newest.is_some_and(|newest| newest.caller_id == ctx.actor.id))
+}
+
+/// How an instance comes to want one of the names it may get.
+fn wish(name: &str, told: &ToldInstance) -> Wish {
+    if told.wanted_name == name {
+        Wish::Configured
+    } else {
+        Wish::Usual
+    }
+}
+
+/// Whether nobody has the name: also because who had it gave it up just now.
+async fn is_free(
+    tx: &mut Tx,
+    ctx: &Context,
+    name: &str,
+    wish: Wish,
+    asking: (AgentId, u16),
+) -> Result<bool, Error> {
+    let Some(holder) = instance::instance_by_name(tx, name).await? else {
+        return Ok(true);
+    };
+    let Some(owner) = agent::agent_by_id(tx, holder.agent).await? else {
+        return Ok(false);
+    };
+    let other = plan::yielded_name(name, holder.id);
+    if !plan::yields_name(&holder, owner.state, wish, asking)
+        || instance::instance_by_name(tx, &other).await?.is_some()
+    {
+        return Ok(false);
+    }
+    instance::instance_rename(tx, holder.id, &other).await?;
+    let entry = AuditEntry::done("instance.yield-name", "instance", holder.id)
+        .agent(holder.agent)
+        .with("from", name)
+        .with("to", other);
+    audit_append(tx, ctx, entry).await?;
+    ctx.bus
+        .publish_on_commit(tx, Event::Instance { id: holder.id });
+    Ok(true)
 }

@@ -1,7 +1,8 @@
 //! What the fleet decides, without a database: which certificate shows a clone, whose stream
 //! stays, what an instance is called.
 
-use super::model::{AgentCertificate, Instance};
+use super::model::{AgentCertificate, AgentState, Instance, InstanceState};
+use provado_model::id::InstanceId;
 use std::time::Duration;
 
 /// What to do about a certificate where a stream is opened or a certificate renewed.
@@ -121,6 +122,42 @@ pub fn instance_names<'a>(
         .chain(numbered)
 }
 
+/// How an instance comes to want a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The agent's configuration says so.
+    Configured,
+    /// It is what an instance of this agent is called.
+    Usual,
+}
+
+/// Whether an instance gives its name up to one on `port` of `agent`.
+///
+/// A server that was upgraded into a new data directory is another instance; schedules and scripts
+/// go on calling it by the name. So one that nobody tells of any more gives its name up: one of the
+/// same agent that is gone, or one of a revoked agent. Without a word of the configuration only to
+/// a successor on the same port, since a server that is away for a while comes back.
+pub fn yields_name(
+    holder: &Instance,
+    holders_agent: AgentState,
+    wish: Wish,
+    (agent, port): (provado_model::id::AgentId, u16),
+) -> bool {
+    let is_forsaken = if holder.agent == agent {
+        holder.state == InstanceState::Gone
+    } else {
+        holders_agent == AgentState::Revoked
+    };
+    is_forsaken && (wish == Wish::Configured || holder.port == port)
+}
+
+/// What an instance is called that gave its name up. The end of its id is random.
+pub fn yielded_name(name: &str, id: InstanceId) -> String {
+    let id = id.to_string();
+    let end = id.get(id.len().saturating_sub(8)..).unwrap_or_default();
+    format!("{}-{end}", cut(name, 54))
+}
+
 /// At most `bytes` of an ASCII name, without a hyphen at its end.
 fn cut(name: &str, bytes: usize) -> &str {
     name.get(..bytes).unwrap_or(name).trim_end_matches('-')
@@ -129,6 +166,8 @@ fn cut(name: &str, bytes: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provado_model::id::AgentId;
+    use uuid::Uuid;
 
     const SILENCE: Duration = Duration::from_secs(15);
     const SETTLE: Duration = Duration::from_secs(2);
@@ -205,6 +244,55 @@ mod tests {
         ] {
             assert!(!is_other_machine(known, told));
         }
+    }
+
+    #[test]
+    fn a_name_is_given_up_by_what_nobody_tells_of_any_more() {
+        let (one, other) = (
+            AgentId::from_uuid(Uuid::from_u128(1)),
+            AgentId::from_uuid(Uuid::from_u128(2)),
+        );
+        let check = |state, agents_state, wish, asking, expected| {
+            let holder = Instance {
+                id: InstanceId::from_uuid(Uuid::from_u128(7)),
+                agent: one,
+                name: "shop".to_owned(),
+                state,
+                version: 1,
+                system_identifier: "7".to_owned(),
+                data_directory: String::new(),
+                host: String::new(),
+                port: 5432,
+                server_version_number: 150_018,
+                in_recovery: false,
+                size_bytes: 0,
+                labels: provado_model::label::Labels::new(),
+                facts: crate::fleet::model::InstanceFacts::default(),
+                create_time: jiff::Timestamp::UNIX_EPOCH,
+                last_seen_time: jiff::Timestamp::UNIX_EPOCH,
+            };
+            let found = yields_name(&holder, agents_state, wish, asking);
+            assert_eq!(
+                found, expected,
+                "{state:?} {agents_state:?} {wish:?} {asking:?}"
+            );
+        };
+        use AgentState::{Active, Locked, Revoked};
+        use InstanceState::{Down, Gone, Up};
+        check(Gone, Active, Wish::Configured, (one, 5433), true);
+        check(Gone, Active, Wish::Usual, (one, 5432), true);
+        check(Gone, Active, Wish::Usual, (one, 5433), false);
+        check(Up, Active, Wish::Configured, (one, 5432), false);
+        check(Down, Active, Wish::Configured, (one, 5432), false);
+        // Another agent's name is safe while that agent is one.
+        check(Gone, Active, Wish::Configured, (other, 5432), false);
+        check(Gone, Locked, Wish::Configured, (other, 5432), false);
+        check(Up, Revoked, Wish::Configured, (other, 5433), true);
+        check(Up, Revoked, Wish::Usual, (other, 5433), false);
+        let id = InstanceId::from_uuid(Uuid::from_u128(0xabc));
+        assert_eq!(yielded_name("shop", id), "shop-00000abc");
+        let long = yielded_name(&"a".repeat(63), id);
+        assert!(provado_model::label::name_is_valid(&long), "{long}");
     }
 
     #[test]

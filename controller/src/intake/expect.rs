@@ -1,10 +1,11 @@
 //! What an attempt was to do, read from the rows it was built from.
 
-use super::judge::{BackupWork, Expected, Work};
+use super::judge::{BackupWork, DrillWork, Expected, Work};
 use crate::db::Tx;
 use crate::fleet::store::agent::agent_by_id;
 use crate::lifecycle::attempt::Attempt;
-use crate::lifecycle::backup::backup_get;
+use crate::lifecycle::backup::{Backup, backup_get, backup_pack_totals};
+use crate::lifecycle::facts::BackupSummary;
 use crate::lifecycle::run::Run;
 use crate::lifecycle::spec::RunSpec;
 use crate::lifecycle::wire::{level_out, selection_out};
@@ -38,21 +39,38 @@ pub(super) async fn expected(
         RunSpec::Restore(_) => Work::Restore {
             database_name: run.binding.database_name.clone().unwrap_or_default(),
         },
-        RunSpec::Check(spec) => Work::Check {
-            level: level_out(spec.level),
-        },
-        RunSpec::Drill(_) => Work::Drill {
-            backup: run
-                .binding
-                .backup_id
-                .ok_or_else(|| Error::internal(format!("drill {} has no backup", run.id)))?,
-            proof: ProofId::from_uuid(attempt.id.uuid()),
-        },
+        RunSpec::Check(spec) => {
+            let backup = backup_of(tx, run).await?.facts.id;
+            Work::Check {
+                level: level_out(spec.level),
+                stored: backup_pack_totals(tx, backup).await?,
+            }
+        }
+        RunSpec::Drill(_) => {
+            let facts = backup_of(tx, run).await?.facts;
+            Work::Drill(DrillWork {
+                backup: facts.id,
+                proof: ProofId::from_uuid(attempt.id.uuid()),
+                large_object_count: BackupSummary::from_json(&facts.summary).large_object_count,
+                description_sha256: facts.record_sha256,
+                table_count: facts.table_count,
+                row_count: facts.row_count,
+                plain_bytes: facts.plain_bytes,
+            })
+        }
         RunSpec::Prune(_) => Work::Prune,
         RunSpec::Inspect => Work::Inspect,
         RunSpec::Init => Work::Init,
     };
     Ok(Expected { signer, work })
+}
+
+async fn backup_of(tx: &mut Tx, run: &Run) -> Result<Backup, Error> {
+    let found = match run.binding.backup_id {
+        Some(id) => backup_get(tx, id).await?,
+        None => None,
+    };
+    found.ok_or_else(|| Error::internal(format!("run {} has no backup", run.id)))
 }
 
 /// The key that signs for an agent; it was given at its enrollment and never changes.

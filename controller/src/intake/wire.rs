@@ -4,6 +4,7 @@ use crate::lifecycle::facts::{
     BackupFacts, CheckFacts, DamageFact, Detail, DifferenceFact, DrillFacts, Facts, InitFacts,
     InspectFacts, PackFact, PruneFacts, RestoreFacts, StepFact,
 };
+use crate::lifecycle::spec::Scope;
 use crate::lifecycle::wire::{level_in, plain, selection_in};
 use crate::request::wire::time_in;
 use base64::Engine;
@@ -21,12 +22,23 @@ const ENTRIES_MAX: usize = 100;
 /// Longest text of one of these, in characters.
 const TEXT_CHARS_MAX: usize = 2_000;
 
+/// What a backup says of itself that nothing but hands can restore.
+const DATA_ALONE: &str = "it holds data alone: no restore or drill can make a database of it. It \
+     is loaded by hand into one that has the tables, see \"Data alone\" in docs/manual/restores.md";
+
 /// What a report says.
 pub(super) fn facts(outcome: &wire::Outcome) -> Facts {
+    let detail = outcome.detail.as_ref().map(detail);
+    let mut warnings = texts(&outcome.warnings, LINES_MAX);
+    if let Some(Detail::Backup(backup)) = &detail
+        && backup.selection.scope == Scope::DataOnly
+    {
+        warnings.insert(0, DATA_ALONE.to_owned());
+    }
     Facts {
         start_time: outcome.start_time.as_ref().and_then(time_in),
         end_time: outcome.end_time.as_ref().and_then(time_in),
-        warnings: texts(&outcome.warnings, LINES_MAX),
+        warnings,
         steps: outcome
             .steps
             .iter()
@@ -36,7 +48,7 @@ pub(super) fn facts(outcome: &wire::Outcome) -> Facts {
                 duration_millis: count(step.duration_millis),
             })
             .collect(),
-        detail: outcome.detail.as_ref().map(detail),
+        detail,
     }
 }
 

@@ -6,13 +6,16 @@
 use super::violations::Violations;
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
-use provado_model::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use prost::Message;
+use provado_model::limits::{MESSAGE_BYTES_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use provado_model::{Error, Reason};
 use sha2::{Digest, Sha256};
 
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 16;
+/// Bytes of the messages on one page; the rest of a message is for what is around them.
+const PAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4 * 3;
 
 /// How many rows to serve: 0 means [`PAGE_SIZE_DEFAULT`], more than [`PAGE_SIZE_MAX`] means that
 /// many. Errors: `INVALID_ARGUMENT` for a negative number.
@@ -41,6 +44,42 @@ impl<T> Page<T> {
         rows.truncate(size);
         Self { rows, has_more }
     }
+}
+
+/// Counts the bytes of a page, which must fit into one message however many rows were asked for.
+#[derive(Debug, Default)]
+pub struct PageBytes {
+    bytes: usize,
+}
+
+impl PageBytes {
+    /// Whether this message still goes onto the page. The first one does, else a list would stand
+    /// still; one that does not is the first of the next page.
+    pub fn takes(&mut self, message: &impl Message) -> bool {
+        let is_first = self.bytes == 0;
+        self.bytes = self.bytes.saturating_add(message.encoded_len().max(1));
+        is_first || self.bytes <= PAGE_BYTES_MAX
+    }
+}
+
+/// Parts of one message, from the first, as long as they fit into so many bytes; and how many were
+/// left out.
+pub fn fitting<T: Message>(
+    parts: impl IntoIterator<Item = T>,
+    bytes_max: usize,
+) -> (Vec<T>, usize) {
+    let mut bytes = 0_usize;
+    let mut left_count = 0;
+    let mut out = Vec::new();
+    for part in parts {
+        bytes = bytes.saturating_add(part.encoded_len().max(1));
+        if bytes <= bytes_max {
+            out.push(part);
+        } else {
+            left_count += 1;
+        }
+    }
+    (out, left_count)
 }
 
 /// Makes and reads page tokens.
@@ -115,6 +154,22 @@ fn binding(method: &str, filter: &[u8]) -> [u8; DIGEST_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_ends_where_its_message_is_full() {
+        let mut page = PageBytes::default();
+        let text = "x".repeat(PAGE_BYTES_MAX / 2 - 10);
+        assert!(page.takes(&text) && page.takes(&text));
+        assert!(!page.takes(&text));
+        let mut page = PageBytes::default();
+        assert!(page.takes(&"x".repeat(PAGE_BYTES_MAX * 2)));
+        assert!(!page.takes(&String::new()));
+        let parts = || (0..10).map(|_| "x".repeat(10));
+        let (fit, left_count) = fitting(parts(), 40);
+        assert_eq!((fit.len(), left_count), (3, 7));
+        assert_eq!(fitting(parts(), 0), (Vec::new(), 10));
+        assert_eq!(fitting(parts(), 1_000).1, 0);
+    }
 
     #[test]
     fn a_token_is_good_for_its_own_list_only() {

@@ -8,13 +8,13 @@ use crate::db::Tx;
 use crate::fleet::model::{Agent, Instance};
 use crate::fleet::store::agent::{agent_by_id, agent_by_name, agent_by_prefix};
 use crate::fleet::store::instance::{instance_by_id, instance_by_name, instance_by_prefix};
-use crate::lifecycle::backup::{Backup, backup_get, backup_latest, backup_resolve};
+use crate::lifecycle::backup::{Backup, Selection, backup_get, backup_latest, backup_resolve};
 use crate::lifecycle::run::{Run, run_get, run_resolve};
 use crate::request::{Reference, Violations, reference};
 use provado_model::id::{AgentId, BackupId, InstanceId, RunId};
 use provado_model::{Error, Reason};
 
-/// What follows `backups/` for the newest good backup of a database.
+/// What follows `backups/` for the newest good backup of a whole database.
 const LATEST: &str = "latest:";
 
 /// The agent that a name means. Errors: `AGENT_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
@@ -58,9 +58,9 @@ pub async fn run(tx: &mut Tx, field: &'static str, name: &str) -> Result<Run, Er
     found.ok_or_else(|| not_found(Reason::RunNotFound, "run", name))
 }
 
-/// The backup that a name means; `latest:INSTANCE/DATABASE` is the newest one that is not damaged
-/// and still there. Errors: `BACKUP_NOT_FOUND`, `INSTANCE_NOT_FOUND`, `NAME_AMBIGUOUS`,
-/// `INVALID_ARGUMENT`.
+/// The backup that a name means; `latest:INSTANCE/DATABASE` is the newest one of the whole database
+/// that is not damaged and still there. Errors: `BACKUP_NOT_FOUND`, `INSTANCE_NOT_FOUND`,
+/// `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
 pub async fn backup(tx: &mut Tx, field: &'static str, name: &str) -> Result<Backup, Error> {
     let bare = name.strip_prefix("backups/").unwrap_or(name);
     if let Some(place) = bare.strip_prefix(LATEST) {
@@ -93,18 +93,23 @@ async fn latest(tx: &mut Tx, field: &'static str, place: &str) -> Result<Backup,
         ));
     };
     let instance = instance(tx, field, instance_name).await?;
-    backup_latest(tx, instance.id, database_name, None, None)
-        .await?
-        .ok_or_else(|| {
-            Error::new(
-                Reason::BackupNotFound,
-                format!(
-                    "there is no good backup of {database_name} on {}; see `provado backup list`",
-                    instance.name
-                ),
-            )
-            .with("backup", format!("{LATEST}{place}"))
-        })
+    // One that was made of a few tables before a change would else stand for the database.
+    let full = Some(Selection::Full);
+    if let Some(found) = backup_latest(tx, instance.id, database_name, None, full).await? {
+        return Ok(found);
+    }
+    let message = match backup_latest(tx, instance.id, database_name, None, None).await? {
+        None => format!(
+            "there is no good backup of {database_name} on {}; see `provado backup list`",
+            instance.name
+        ),
+        Some(part) => format!(
+            "there is no good backup of all of {database_name} on {}; the newest of a part \
+             ({}) is {}: name it by its id if it is the one",
+            instance.name, part.facts.selection, part.facts.id
+        ),
+    };
+    Err(Error::new(Reason::BackupNotFound, message).with("backup", format!("{LATEST}{place}")))
 }
 
 /// The one that fits, if any. Error: `NAME_AMBIGUOUS` for more than one.

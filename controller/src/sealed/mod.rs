@@ -37,9 +37,42 @@ pub fn problem_of(text: &str) -> Option<String> {
     None
 }
 
+/// An identity whose run is not committed yet. Dropped, it is let go of: also when the call that
+/// brought it ends in the middle.
+#[derive(Debug)]
+#[must_use = "the identity is let go of with it"]
+pub struct Held {
+    identities: SealedIdentities,
+    run: Option<RunId>,
+}
+
+impl Held {
+    /// The run is there: from now on its end decides.
+    pub fn keep(mut self) {
+        self.run = None;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(run) = self.run {
+            self.identities.drop_of(run);
+        }
+    }
+}
+
 impl SealedIdentities {
-    /// Holds the identity of a run. Error: `BUSY` when too many are held.
-    pub fn put(&self, run: RunId, identity: &str) -> Result<(), Error> {
+    /// Holds the identity of a run that is about to be committed. Error: `BUSY` when too many are
+    /// held.
+    pub fn hold(&self, run: RunId, identity: &str) -> Result<Held, Error> {
+        self.put(run, identity)?;
+        Ok(Held {
+            identities: self.clone(),
+            run: Some(run),
+        })
+    }
+
+    fn put(&self, run: RunId, identity: &str) -> Result<(), Error> {
         let mut held = self.locked();
         if held.len() >= HELD_MAX && !held.contains_key(&run) {
             return Err(Error::new(
@@ -89,6 +122,16 @@ mod tests {
         identities.drop_of(run);
         assert_eq!(identities.get(run), None);
         assert!(identities.runs().is_empty());
+    }
+
+    #[test]
+    fn it_is_let_go_of_with_a_call_that_ends_in_the_middle() {
+        let identities = SealedIdentities::default();
+        let run = RunId::from_uuid(Uuid::from_u128(1));
+        drop(identities.hold(run, "x").unwrap());
+        assert_eq!(identities.get(run), None);
+        identities.hold(run, "x").unwrap().keep();
+        assert!(identities.get(run).is_some());
     }
 
     #[test]

@@ -20,7 +20,7 @@ statements! {
     RUN_UNVERIFIED = both(
         "SELECT run.id FROM run LEFT JOIN verification ON verification.run_id = run.id \
          WHERE run.kind IN ('check', 'drill') AND run.state IN ('succeeded', 'failed') \
-         AND verification.run_id IS NULL ORDER BY run.id LIMIT $1",
+         AND verification.run_id IS NULL ORDER BY run.end_time, run.id LIMIT $1",
     );
     VERIFICATION_INSERT = both(
         "INSERT INTO verification (run_id, verify_time, finding) VALUES ($1, $2, $3) \
@@ -45,7 +45,7 @@ statements! {
     ));
 }
 
-/// Ended checks and drills that have not been looked at, in order of id.
+/// Ended checks and drills that have not been looked at, in the order in which they ended.
 pub(super) async fn run_unverified(tx: &mut Tx, limit: u32) -> Result<Vec<RunId>, Error> {
     let rows = tx.fetch_all(RUN_UNVERIFIED, &values![limit]).await?;
     rows.iter().map(|row| row.parse("id")).collect()

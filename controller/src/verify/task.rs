@@ -64,8 +64,12 @@ impl Task for VerifyTask {
             let mut tx = self.core.db.begin().await?;
             match self.verify(&mut tx, &ctx, *id).await {
                 Ok(()) => tx.commit().await?,
-                // Someone else changed the backup: it is looked at again.
-                Err(error) if error.reason == Reason::VersionStale => {}
+                // Someone else changed the backup: it is looked at again, and before what ended
+                // later, since of two findings the later one stands.
+                Err(error) if error.reason == Reason::VersionStale => {
+                    more = Activity::More;
+                    break;
+                }
                 // One that cannot be understood must not hold up the others.
                 Err(error) => broken = Some(error),
             }
@@ -108,11 +112,10 @@ impl VerifyTask {
                             pack_damage_insert(tx, ctx, pack, id).await?;
                         }
                     }
-                    // Both read every byte of every pack.
-                    CheckStep::FoundIntact | CheckStep::FoundReadable => {
-                        pack_damage_clear(tx, backup.facts.id).await?;
-                    }
-                    CheckStep::FoundPresent | CheckStep::FoundProven => {}
+                    CheckStep::FoundReadable => pack_damage_clear(tx, backup.facts.id).await?,
+                    // *Intact* holds bytes against the checksums that were written with them: it
+                    // passes over what was wrong when it was written.
+                    CheckStep::FoundIntact | CheckStep::FoundPresent | CheckStep::FoundProven => {}
                 }
             }
             Finding::Proven(drill) => {

@@ -210,6 +210,98 @@ async fn a_wanted_name_is_given_while_it_is_free() {
 }
 
 #[tokio::test]
+async fn a_name_goes_to_the_successor_of_what_is_gone() {
+    let world = World::start().await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    let wanted = |identifier: &str, port| {
+        let mut one = instance(port, vec![database(16_384, "orders")]);
+        one.system_identifier = identifier.to_owned();
+        one.wanted_name = "shop".to_owned();
+        one
+    };
+    let old = tell(&mut client, vec![wanted("15", 5432)]).await;
+    // Upgraded into a new data directory: another instance, called the same.
+    let new = tell(&mut client, vec![wanted("18", 5432)]).await;
+    assert_ne!(new[0].instance_id, old[0].instance_id);
+    assert_eq!(new[0].instance_name, "shop");
+    let kept = shown(&world, &old[0].instance_id).await;
+    assert!(kept.name.starts_with("instances/shop-"), "{}", kept.name);
+    assert_eq!(world.audit("instance.yield-name").await.len(), 1);
+    // On another port it is another one, too.
+    let moved = tell(&mut client, vec![wanted("18", 5433)]).await;
+    assert_eq!(moved[0].instance_name, "shop");
+    // What lives keeps its name, even from itself come back.
+    let both = vec![wanted("18", 5432), wanted("18", 5433)];
+    let told = tell(&mut client, both.clone()).await;
+    assert_eq!(told[1].instance_name, "shop");
+    assert_eq!(told[0].instance_id, new[0].instance_id);
+    assert_eq!(tell(&mut client, both).await, told);
+}
+
+#[tokio::test]
+async fn a_long_past_does_not_hide_what_is_there() {
+    let world = World::start_on(Engine::Postgres).await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    let report = || vec![instance(5432, vec![database(16_384, "shop")])];
+    let told = tell(&mut client, report()).await;
+    // As many rows of things that are gone, and older ones, as would fill every list.
+    let columns = "system_identifier, data_directory, socket_directory, server_version_num, \
+         labels_json, inventory_json, create_time, last_seen_time";
+    world.psql(&format!(
+        "INSERT INTO instance (id, agent_id, name, version, state, port, {columns}) \
+         SELECT '00000000-0000-0000-0000-' || lpad(n::text, 12, '0'), agent_id, 'gone-' || n, 1, \
+         'gone', 10000 + n, system_identifier, data_directory, socket_directory, \
+         server_version_num, labels_json, inventory_json, 0, 0 \
+         FROM instance, generate_series(1, 300) AS n"
+    ));
+    let columns = "instance_id, size_bytes, owner, encoding, collation_name, ctype, \
+         locale_provider, is_template, allows_connections, extensions_json, labels_json";
+    world.psql(&format!(
+        "INSERT INTO database (id, oid, name, state, create_time, last_seen_time, {columns}) \
+         SELECT '00000000-0000-0000-0000-' || lpad(n::text, 12, '0'), 100000 + n, 'gone', 'gone', \
+         0, 0, {columns} FROM database, generate_series(1, 20001) AS n"
+    ));
+    assert_eq!(tell(&mut client, report()).await, told);
+    // One of the past that is there again is itself.
+    let again = vec![instance(
+        5432,
+        vec![database(16_384, "shop"), database(120_001, "back")],
+    )];
+    assert_eq!(tell(&mut client, again).await, told);
+    let main = shown(&world, "db1").await;
+    assert_eq!(names(&main), ["back", "shop"]);
+    assert_eq!(world.shown("db1").await.instance_count, 1);
+}
+
+#[tokio::test]
+async fn an_instance_is_shown_however_much_there_is_of_it() {
+    let world = World::start_on(Engine::Postgres).await;
+    let host = world.join("db1").await;
+    let mut client = host.client(&world).await;
+    tell(
+        &mut client,
+        vec![instance(5432, vec![database(16_384, "a")])],
+    )
+    .await;
+    let columns = "instance_id, size_bytes, owner, encoding, collation_name, ctype, \
+         locale_provider, is_template, allows_connections, labels_json, create_time, \
+         last_seen_time";
+    world.psql(&format!(
+        "INSERT INTO database (id, oid, name, state, extensions_json, {columns}) \
+         SELECT gen_random_uuid(), 100000 + n, 'b' || n, 'present', \
+         '[[\"' || repeat('x', 12000) || '\", \"1\"]]', {columns} \
+         FROM database, generate_series(1, 500) AS n"
+    ));
+    let shown = shown(&world, "db1").await;
+    assert_eq!(shown.database_count, 501);
+    assert!((100..500).contains(&shown.databases.len()));
+    let told = format!("{} more databases", 501 - shown.databases.len());
+    assert!(shown.warnings[0].starts_with(&told), "{:?}", shown.warnings);
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_refused_whole() {
     let world = World::start().await;
     let host = world.join("db1").await;

@@ -1,7 +1,6 @@
 //! The controller as its callers see it: real sockets, real TLS, real clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[expect(dead_code, reason = "what only the store's tests use")]
 #[path = "../support/mod.rs"]
 mod support;
 

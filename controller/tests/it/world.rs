@@ -64,7 +64,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<MovedClock>,
     pub(crate) directory: TempDir,
     url: Option<String>,
-    _server: Option<Arc<Server>>,
+    server: Option<Arc<Server>>,
 }
 
 /// Short waits, so that a contest between two streams is over soon.
@@ -107,8 +107,14 @@ impl World {
             clock,
             directory,
             url,
-            _server: server,
+            server,
         }
+    }
+
+    /// Does something to the controller's database behind its back; on PostgreSQL only.
+    pub(crate) fn psql(&self, sql: &str) {
+        let (server, url) = (self.server.as_ref().unwrap(), self.url.as_ref().unwrap());
+        server.psql(url, sql);
     }
 
     /// Stops the controller and starts it again on the same data.

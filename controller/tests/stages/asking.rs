@@ -5,6 +5,7 @@ use crate::world::{World, run_id};
 use provado_controller::fleet::model::AgentState;
 use provado_controller::fleet::store::agent::{agent_by_id, agent_set_state};
 use provado_controller::lifecycle::run::RunState;
+use provado_controller::request::answer_expire;
 use provado_model::Reason;
 use provado_proto::common::v1::Selection;
 use provado_proto::operator::v1 as operator;
@@ -36,6 +37,43 @@ async fn the_same_request_makes_one_run() {
 }
 
 #[tokio::test]
+async fn an_id_makes_one_run_also_when_its_answer_is_forgotten() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let mut requests = [world.backup_request("shop"), world.backup_request("")];
+    let mut made = Vec::new();
+    for request in &requests {
+        let answer = world.runs.run_backup(world.ask(request.clone())).await;
+        made.push(answer.unwrap().into_inner().run.unwrap().name);
+    }
+    world.advance(25 * 3_600);
+    let mut tx = world.begin().await;
+    let forgotten = answer_expire(&mut tx, world.core.clock.now())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert!(forgotten >= 2);
+    world.add_database("new", 16_400).await;
+    let changes = world.changes().await;
+    for (request, name) in requests.iter().zip(&made) {
+        let answer = world.runs.run_backup(world.ask(request.clone())).await;
+        assert_eq!(&answer.unwrap().into_inner().run.unwrap().name, name);
+    }
+    // The run over the instance is over the databases of then.
+    assert_eq!(world.changes().await, changes);
+    let mut tx = world.begin().await;
+    answer_expire(&mut tx, jiff::Timestamp::MAX).await.unwrap();
+    tx.commit().await.unwrap();
+    requests[0].database_name = "crm".to_owned();
+    requests[1].labels.insert("why".to_owned(), "x".to_owned());
+    for request in requests {
+        let refused = world.runs.run_backup(world.ask(request)).await;
+        assert_reason(refused, Reason::RequestIdReused);
+    }
+    assert_eq!(world.changes().await, changes);
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_the_run_and_changes_nothing() {
     let world = World::new().await;
     world.with_repository().await;
@@ -47,7 +85,16 @@ async fn a_dry_run_shows_the_run_and_changes_nothing() {
         let run = answer.into_inner().run.unwrap();
         assert_eq!(run.state(), operator::RunState::Requested);
         assert_eq!(run.requester, "operators/ana");
+        // Nothing was made, so there is no name to look for.
+        assert_eq!(run.name, "");
     }
+    let inspect = operator::RunInspectRequest {
+        request_id: world.request_id(),
+        validate_only: true,
+        agent: "agents/db1".to_owned(),
+    };
+    let answer = world.runs.run_inspect(world.ask(inspect)).await.unwrap();
+    assert_eq!(answer.into_inner().run.unwrap().name, "");
     world.settle().await;
     assert_eq!(world.changes().await, changes);
 }

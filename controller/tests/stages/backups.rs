@@ -2,12 +2,18 @@
 
 use crate::refusals::{assert_reason, fields};
 use crate::reports;
+use crate::rows::agent_row;
 use crate::world::{World, run_id};
+use provado_controller::db::Sql;
+use provado_controller::fleet::store::agent::agent_insert;
 use provado_model::Reason;
+use provado_model::id::AgentId;
+use provado_proto::common::v1::Selection;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::backup_service_server::BackupService;
 use provado_proto::operator::v1::repository_service_server::RepositoryService;
 use provado_proto::operator::v1::run_service_server::RunService;
+use uuid::Uuid;
 
 async fn get(world: &World, name: &str) -> Result<operator::Backup, tonic::Status> {
     let request = operator::GetBackupRequest {
@@ -183,4 +189,97 @@ async fn a_damaged_backup_says_what_is_damaged() {
         "{:?}",
         backup.damages
     );
+}
+
+#[tokio::test]
+async fn the_latest_is_one_of_the_whole_database() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let part = async || {
+        world.advance(1);
+        let mut request = world.backup_request("shop");
+        request.selection = Some(Selection {
+            scope: 0,
+            table_patterns: vec!["public.orders".to_owned()],
+        });
+        let answer = world.runs.run_backup(world.ask(request)).await.unwrap();
+        let run = run_id(answer.into_inner().run.as_ref());
+        world.settle().await;
+        let start = world.take_start();
+        world.report(&start, world.backed_up(&start)).await.unwrap();
+        world.settle().await;
+        world.run(run).await.binding.backup_id.unwrap()
+    };
+    let latest = "backups/latest:main/shop";
+    let only_part = part().await;
+    let status = get(&world, latest).await.unwrap_err();
+    assert!(
+        status.message().contains(&only_part.to_string()),
+        "{}",
+        status.message()
+    );
+    assert_reason::<()>(Err(status), Reason::BackupNotFound);
+    let full = world.back_up("shop").await;
+    let later_part = part().await;
+    assert_eq!(
+        get(&world, latest).await.unwrap().name,
+        format!("backups/{full}")
+    );
+    let by_id = get(&world, &later_part.to_string()).await.unwrap();
+    assert_eq!(by_id.name, format!("backups/{later_part}"));
+}
+
+#[tokio::test]
+async fn a_list_that_was_not_looked_through_goes_on() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let mut request = world.backup_request("shop");
+    request.labels.insert("why".to_owned(), "test".to_owned());
+    let answer = world.runs.run_backup(world.ask(request)).await.unwrap();
+    let run = run_id(answer.into_inner().run.as_ref());
+    world.settle().await;
+    let start = world.take_start();
+    world.report(&start, world.backed_up(&start)).await.unwrap();
+    let oldest = world.run(run).await.binding.backup_id.unwrap();
+    world.advance(1);
+    world.back_up("crm").await;
+    let backups = world.backups.clone().looking_at(1);
+    let mut filter = operator::BackupFilter::default();
+    filter.labels.insert("why".to_owned(), "test".to_owned());
+    let mut token = String::new();
+    let mut pages = Vec::new();
+    loop {
+        let request = operator::ListBackupsRequest {
+            page_size: 10,
+            page_token: token,
+            filter: Some(filter.clone()),
+        };
+        let answer = backups.list_backups(world.ask(request)).await.unwrap();
+        let answer = answer.into_inner();
+        let names: Vec<_> = answer.backups.into_iter().map(|it| it.name).collect();
+        pages.push(names);
+        token = answer.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages.concat(), [format!("backups/{oldest}")]);
+    assert!(pages.len() > 1, "{pages:?}");
+}
+
+#[tokio::test]
+async fn the_agent_of_a_backup_is_the_one_that_can_read_it() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let id = world.back_up("shop").await.to_string();
+    assert_eq!(get(&world, &id).await.unwrap().agent, "agents/db1");
+    let other = AgentId::from_uuid(Uuid::from_u128(0xa2));
+    let mut tx = world.begin().await;
+    let row = agent_row(other, "db2", "", world.core.clock.now());
+    agent_insert(&mut tx, &row).await.unwrap();
+    let taken_over =
+        Sql::both("UPDATE repository SET agent_id = (SELECT id FROM agent WHERE name = 'db2')");
+    tx.execute_one(taken_over, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(get(&world, &id).await.unwrap().agent, "agents/db2");
 }

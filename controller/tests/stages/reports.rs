@@ -7,7 +7,7 @@ use provado_model::id::{BackupId, RunId};
 use provado_model::statement;
 use provado_proto::agent::v1 as agent;
 use provado_proto::agent::v1::report_service_server::ReportService;
-use provado_proto::common::v1::{CheckLevel, Failure, FailureKind, Scope, Selection};
+use provado_proto::common::v1::{CheckLevel, Failure, FailureKind};
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::run_service_server::RunService;
 use tonic::Status;
@@ -64,8 +64,8 @@ fn exit(program: &str) -> agent::ToolExit {
 pub(crate) fn check(level: CheckLevel) -> agent::Outcome {
     outcome(Detail::Check(agent::CheckOutcome {
         level: level.into(),
-        object_count: 3,
-        read_bytes: 300,
+        object_count: 7,
+        read_bytes: 1_000,
         damages: Vec::new(),
     }))
 }
@@ -164,10 +164,7 @@ impl World {
             description_signature: self.agent_key.sign(&signed).unwrap().to_vec(),
             parent_backup_id: job.parent_backup_id.clone(),
             recipients: job.repository.clone().unwrap().recipients,
-            selection: Some(Selection {
-                scope: Scope::Everything.into(),
-                table_patterns: job.selection.clone().unwrap_or_default().table_patterns,
-            }),
+            selection: job.selection.clone(),
         }))
     }
 
@@ -177,10 +174,18 @@ impl World {
             panic!("not a drill: {start:?}");
         };
         let backup = job.backup.clone().unwrap().backup_id;
-        let document = format!(
-            r#"{{"proof_id":"{}","backup_id":"{backup}"}}"#,
-            job.proof_id
-        );
+        let document = serde_json::json!({
+            "proof_id": job.proof_id,
+            "backup_id": backup,
+            "document_sha256": data_encoding::HEXLOWER.encode(&[7; 32]),
+            "level": "equal",
+            "table_count": 2,
+            "row_count": 10,
+            "large_object_count": 3,
+            "plain_bytes": 900,
+            "recovery_millis": 1_234,
+        })
+        .to_string();
         outcome(Detail::Drill(agent::DrillOutcome {
             proof_signature: self.agent_key.sign(document.as_bytes()).unwrap().to_vec(),
             proof_document: document,

@@ -12,7 +12,7 @@ use provado_controller::lifecycle::run::RunState;
 use provado_model::Reason;
 use provado_model::id::{AgentId, BackupId, InstanceId};
 use provado_proto::agent::v1::job::Kind;
-use provado_proto::common::v1::Selection;
+use provado_proto::common::v1::{CheckLevel, Scope, Selection};
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::run_service_server::RunService;
 use uuid::Uuid;
@@ -198,6 +198,64 @@ async fn what_cannot_go_well_is_refused_before_it_starts() {
     let mut newer = request(&world, &backup.to_string());
     newer.instance = "new".to_owned();
     world.runs.run_restore(world.ask(newer)).await.unwrap();
+}
+
+#[tokio::test]
+async fn data_alone_makes_no_database() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let full = world.back_up("shop").await;
+    let data_only = |patterns: &[&str]| {
+        Some(Selection {
+            scope: Scope::DataOnly.into(),
+            table_patterns: patterns.iter().map(|&text| text.to_owned()).collect(),
+        })
+    };
+    let changes = world.changes().await;
+    let mut restore = request(&world, &full.to_string());
+    restore.selection = data_only(&[]);
+    let status = world
+        .runs
+        .run_restore(world.ask(restore))
+        .await
+        .unwrap_err();
+    assert_eq!(fields(&status), ["selection.scope"]);
+    assert!(
+        status.message().contains("restores.md"),
+        "{}",
+        status.message()
+    );
+    assert_eq!(world.changes().await, changes);
+    for patterns in [&[][..], &["public.orders"]] {
+        let mut request = world.backup_request("shop");
+        request.selection = data_only(patterns);
+        let answer = world.runs.run_backup(world.ask(request)).await.unwrap();
+        let run = run_id(answer.into_inner().run.as_ref());
+        world.settle().await;
+        let start = world.take_start();
+        world.report(&start, world.backed_up(&start)).await.unwrap();
+        // Whoever made it is told.
+        let warnings = world.shown(run).await.outcome.unwrap().warnings;
+        assert!(warnings[0].contains("by hand"), "{warnings:?}");
+        let backup = world.run(run).await.binding.backup_id.unwrap();
+        let changes = world.changes().await;
+        refused(&world, backup, |_| {}, Reason::BackupUnusable).await;
+        let drill = operator::RunDrillRequest {
+            request_id: world.request_id(),
+            backup: backup.to_string(),
+            ..operator::RunDrillRequest::default()
+        };
+        let answer = world.runs.run_drill(world.ask(drill)).await;
+        assert_reason(answer, Reason::BackupUnusable);
+        assert_eq!(world.changes().await, changes);
+        // What is stored of it can be checked like anything else.
+        world.request_check(backup).await;
+        world.settle().await;
+        let start = world.take_start();
+        let report = reports::check(CheckLevel::Intact);
+        assert!(world.report(&start, report).await.unwrap().accepted);
+        world.settle().await;
+    }
 }
 
 #[tokio::test]

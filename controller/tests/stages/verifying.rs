@@ -3,6 +3,7 @@
 use crate::refusals::assert_reason;
 use crate::reports;
 use crate::world::World;
+use prost::Message;
 use provado_controller::lifecycle::backup::{BackupCheck, backup_get};
 use provado_controller::lifecycle::run::RunState;
 use provado_controller::supervisor::Activity;
@@ -101,6 +102,29 @@ async fn damage_makes_a_backup_corrupt_and_only_reading_it_all_helps() {
         checked(&world, backup, CheckLevel::Readable).await,
         BackupCheck::Readable
     );
+}
+
+#[tokio::test]
+async fn of_two_findings_the_later_one_stands() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    for _ in 0..2 {
+        let mut request = world.check_request(&backup.to_string());
+        request.level = CheckLevel::Readable.into();
+        world.runs.run_check(world.ask(request)).await.unwrap();
+    }
+    world.settle().await;
+    let mut starts = world.take_starts();
+    // The one with the higher id ends first: ids say nothing of when.
+    starts.sort_by_key(|start| std::cmp::Reverse(start.attempt.clone().unwrap().run_id));
+    let good = reports::check(CheckLevel::Readable);
+    world.report(&starts[0], good).await.unwrap();
+    world.advance(1);
+    world.report(&starts[1], reports::damaged()).await.unwrap();
+    world.settle().await;
+    assert_eq!(state(&world, backup).await, BackupCheck::Corrupt);
+    world.assert_rest().await;
 }
 
 #[tokio::test]
@@ -272,11 +296,57 @@ async fn no_new_backup_builds_on_a_pack_that_was_found_damaged() {
         job.parent_backup_id
     };
     assert_eq!(parent().await, "");
-    // A check that reads every pack of the second shows that it was repaired.
+    // Checksums alone do not show that the pack was repaired: it may hold what never was right.
     assert_eq!(
         checked(&world, second, CheckLevel::Intact).await,
         BackupCheck::Intact
     );
+    assert_eq!(parent().await, "");
+    // A check that understands everything in it does.
+    assert_eq!(
+        checked(&world, second, CheckLevel::Readable).await,
+        BackupCheck::Readable
+    );
     assert_eq!(parent().await, second.to_string());
     world.assert_rest().await;
+}
+
+#[tokio::test]
+async fn a_list_of_runs_leaves_the_findings_out() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        asked.push(world.request_check(backup).await);
+    }
+    world.settle().await;
+    // Together these are more than one message may have.
+    for start in world.take_starts() {
+        let mut report = reports::damaged();
+        if let Some(Detail::Check(check)) = &mut report.detail {
+            check.damages[0].message = "x".repeat(1_500);
+            check.damages = vec![check.damages[0].clone(); 1_000];
+        }
+        world.report(&start, report).await.unwrap();
+    }
+    world.settle().await;
+    let request = operator::ListRunsRequest {
+        filter: Some(operator::RunFilter {
+            kinds: vec![operator::RunKind::Check.into()],
+            ..operator::RunFilter::default()
+        }),
+        ..operator::ListRunsRequest::default()
+    };
+    let answer = world.runs.list_runs(world.ask(request)).await.unwrap();
+    let answer = answer.into_inner();
+    assert_eq!(answer.runs.len(), 4);
+    for run in &answer.runs {
+        let outcome = run.outcome.clone().unwrap();
+        assert!(outcome.damages.is_empty());
+        assert_eq!(outcome.object_count, 7);
+    }
+    assert!(answer.encoded_len() < 400_000, "{}", answer.encoded_len());
+    let shown = world.shown(asked[0]).await;
+    assert_eq!(shown.outcome.unwrap().damages.len(), 1_000);
 }

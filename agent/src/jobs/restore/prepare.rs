@@ -1,6 +1,7 @@
 //! Before a restore changes anything: the backup opened, the target looked at, everything that
 //! stands in the way told at once.
 
+use super::room;
 use crate::jobs::place::{self, Reached};
 use crate::jobs::precheck::Prechecks;
 use crate::jobs::source::OpenBackup;
@@ -16,7 +17,6 @@ use provado_proto::agent::v1::RestoreJob;
 use provado_proto::common::v1::Scope;
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Everything a restore needs.
 pub(super) struct Ready {
@@ -33,9 +33,7 @@ pub(super) struct Ready {
 }
 
 const RIGHTS: &str = "\
-    SELECT r.rolsuper AS superuser, r.rolcreatedb AS create_database, \
-        COALESCE((SELECT s.setting FROM pg_catalog.pg_settings s \
-            WHERE s.name = 'data_directory'), '') AS data_directory \
+    SELECT r.rolsuper AS superuser, r.rolcreatedb AS create_database \
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
 const EXTENSIONS: &str = "SELECT name::text AS name FROM pg_catalog.pg_available_extensions";
@@ -75,6 +73,17 @@ pub(super) async fn prepare(job: &RestoreJob, work: &mut Work<'_>) -> Result<Rea
     let tools = checks.take(tools.map_err(|error| crate::jobs::backup::tool_error(&error)));
     check_major(&backup, &reached, &mut checks);
     let lacks_tablespaces = check_target(job, &backup, &mut connection, &mut checks, work).await?;
+    if let Some(selected) = &selected {
+        room::check(
+            &backup,
+            &selected.dump_ids,
+            &mut connection,
+            &mut checks,
+            work,
+        )
+        .await
+        .map_err(|error| place::query_failed(&error))?;
+    }
     checks.finish()?;
     let (Some(selection), Some(selected), Some(tools)) = (selection, selected, tools) else {
         return Err(Error::internal("a pre-check failed without a problem"));
@@ -200,7 +209,7 @@ async fn check_target(
             ),
         ));
     }
-    check_rights(backup, connection, checks, work)
+    check_rights(connection, checks, work)
         .await
         .map_err(query)?;
     let inventory = &backup.inventory;
@@ -267,9 +276,8 @@ async fn names(
         .collect()
 }
 
-/// Rights to make a database, and room for one where the data directory can be seen.
+/// Rights to make a database.
 async fn check_rights(
-    backup: &OpenBackup,
     connection: &mut PgConnection,
     checks: &mut Prechecks,
     work: &mut Work<'_>,
@@ -288,23 +296,6 @@ async fn check_rights(
         checks.add(Error::new(
             Reason::PostgresRights,
             "the agent's role may not make databases: ALTER ROLE ... CREATEDB",
-        ));
-    }
-    let directory: String = row.read("data_directory")?;
-    let Ok(found) = rustix::fs::statvfs(Path::new(&directory)) else {
-        return Ok(());
-    };
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
-    let facts = backup.inventory.database.as_ref();
-    let size = facts.map_or(0, |facts| u64::try_from(facts.size_bytes).unwrap_or(0));
-    let needed = size.saturating_add(work.context.config.disk_reserve_bytes);
-    if free < needed {
-        checks.add(Error::new(
-            Reason::DiskFull,
-            format!(
-                "{directory} has {free} bytes free, {needed} are needed: the database had {size}, \
-                 and a reserve is kept (disk_reserve_bytes); free space or choose another instance"
-            ),
         ));
     }
     Ok(())

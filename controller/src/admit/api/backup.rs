@@ -2,7 +2,6 @@
 
 use super::Runs;
 use crate::admit::insert::{BackupWanted, Queueing, request_backup, request_whole_instance};
-use crate::admit::names::Names;
 use crate::admit::{plan, wire};
 use crate::db::Tx;
 use crate::fleet::model::Instance;
@@ -57,14 +56,16 @@ impl Runs {
             self.one(&mut tx, &ctx, &wanted, &request.database_name)
                 .await?
         };
-        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
-        let response = RunBackupResponse { run: Some(shown) };
+        let mut shown = self.show(&mut tx, &run).await?;
         if request.validate_only {
             tx.rollback().await?;
-        } else {
-            answer_put(&mut tx, &ctx, METHOD, &digest, &response).await?;
-            tx.commit().await?;
+            // There is no such run, so there is nothing to look for by its name.
+            shown.name.clear();
+            return Ok(RunBackupResponse { run: Some(shown) });
         }
+        let response = RunBackupResponse { run: Some(shown) };
+        answer_put(&mut tx, &ctx, METHOD, &digest, &response).await?;
+        tx.commit().await?;
         Ok(response)
     }
 

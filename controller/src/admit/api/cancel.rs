@@ -1,7 +1,6 @@
 //! Asking runs to end.
 
 use super::Runs;
-use crate::admit::names::Names;
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, audit_append};
 use crate::lifecycle::run::{Run, RunEvent, run_apply, run_get, run_list_children};
@@ -54,7 +53,7 @@ impl Runs {
             audit_append(&mut tx, &ctx, entry).await?;
         }
         let run = ask(&mut tx, &ctx, &run).await?;
-        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
+        let shown = self.show(&mut tx, &run).await?;
         let response = CancelRunResponse { run: Some(shown) };
         if request.validate_only {
             tx.rollback().await?;

@@ -4,7 +4,6 @@
 //! with another controller is noticed by looking again every few seconds.
 
 use super::Runs;
-use crate::admit::names::Names;
 use crate::events::{Event, LogLine, run_log_list};
 use crate::lifecycle::run::{Run, run_get, run_list_children};
 use crate::request::status;
@@ -154,7 +153,7 @@ impl Watch {
         let run = run_get(&mut tx, self.id)
             .await?
             .ok_or_else(|| Error::internal(format!("run {} vanished", self.id)))?;
-        let shown = self.runs.show(&mut tx, &mut Names::default(), &run).await?;
+        let shown = self.runs.show(&mut tx, &run).await?;
         drop(tx);
         self.ended = run.state.is_final();
         if !self.advance(&run, first) {

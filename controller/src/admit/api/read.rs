@@ -2,11 +2,11 @@
 
 use super::Runs;
 use crate::admit::names::Names;
-use crate::admit::wire;
+use crate::admit::wire::{self, View};
 use crate::db::Tx;
-use crate::lifecycle::run::{RunFilter, run_list};
+use crate::lifecycle::run::{Run, RunFilter, run_list};
 use crate::request::wire::time_of;
-use crate::request::{Page, Violations, page_size};
+use crate::request::{Page, PageBytes, Violations, page_size};
 use crate::resolve;
 use jiff::Timestamp;
 use prost::Message;
@@ -22,7 +22,7 @@ impl Runs {
     pub(super) async fn get(&self, request: &GetRunRequest) -> Result<GetRunResponse, Error> {
         let mut tx = self.core.db.read().await?;
         let run = resolve::run(&mut tx, "name", &request.name).await?;
-        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
+        let shown = self.show(&mut tx, &run).await?;
         Ok(GetRunResponse { run: Some(shown) })
     }
 
@@ -36,18 +36,25 @@ impl Runs {
         let filter = filter_of(&mut tx, &wanted).await?;
         let rows = run_list(&mut tx, &filter, after, size.saturating_add(1)).await?;
         let page = Page::cut(rows, size);
-        let next_page_token = match page.rows.last() {
-            Some(last) if page.has_more => {
+        let mut names = Names::default();
+        let mut bytes = PageBytes::default();
+        let mut runs = Vec::with_capacity(page.rows.len());
+        for run in &page.rows {
+            let shown = self.show_as(&mut tx, &mut names, run, View::Row).await?;
+            if !bytes.takes(&shown) {
+                break;
+            }
+            runs.push(shown);
+        }
+        let has_more = page.has_more || runs.len() < page.rows.len();
+        let last = page.rows.get(..runs.len()).and_then(<[Run]>::last);
+        let next_page_token = match last {
+            Some(last) if has_more => {
                 let key = format!("{}/{}", time::to_micros(last.request_time), last.id);
                 self.pages.make(LIST, &bound, &key)
             }
             Some(_) | None => String::new(),
         };
-        let mut names = Names::default();
-        let mut runs = Vec::with_capacity(page.rows.len());
-        for run in &page.rows {
-            runs.push(self.show(&mut tx, &mut names, run).await?);
-        }
         Ok(ListRunsResponse {
             runs,
             next_page_token,

@@ -2,7 +2,7 @@
 
 use super::Runs;
 use crate::admit::names::Names;
-use crate::admit::wire::{self, Around};
+use crate::admit::wire::{self, Around, View};
 use crate::db::Tx;
 use crate::fleet::progress_from_json;
 use crate::lifecycle::attempt::attempt_live;
@@ -14,12 +14,19 @@ use provado_proto::common::v1::Progress;
 use provado_proto::operator::v1 as operator;
 
 impl Runs {
-    /// The message for a run.
-    pub(super) async fn show(
+    /// The message for a run, with everything that came of it.
+    pub(super) async fn show(&self, tx: &mut Tx, run: &Run) -> Result<operator::Run, Error> {
+        self.show_as(tx, &mut Names::default(), run, View::Whole)
+            .await
+    }
+
+    /// The message for a run; `names` may be shared by many.
+    pub(super) async fn show_as(
         &self,
         tx: &mut Tx,
         names: &mut Names,
         run: &Run,
+        view: View,
     ) -> Result<operator::Run, Error> {
         let mut around = Around::default();
         let binding = &run.binding;
@@ -55,7 +62,7 @@ impl Runs {
             | RunState::Canceled
             | RunState::Skipped => {}
         }
-        wire::run(run, around)
+        wire::run(run, around, view)
     }
 
     async fn why_it_waits(&self, tx: &mut Tx, run: &Run, agent: &str) -> Result<String, Error> {

@@ -42,11 +42,14 @@ pub(super) async fn resolve_target(
             (RunKind::Restore, RunSpec::Restore(spec), binding)
         }
         Target::Check(backup, spec) => {
-            let binding = backup_binding(tx, backup).await?;
+            let backup = resolve::backup(tx, "backup", backup).await?;
+            let binding = backup_binding(tx, &backup).await?;
             (RunKind::Check, RunSpec::Check(spec), binding)
         }
         Target::Drill(backup, spec) => {
-            let binding = backup_binding(tx, backup).await?;
+            let backup = resolve::backup(tx, "backup", backup).await?;
+            plan::check_has_tables(&backup)?;
+            let binding = backup_binding(tx, &backup).await?;
             (RunKind::Drill, RunSpec::Drill(spec), binding)
         }
         Target::Prune(name, spec) => {
@@ -85,6 +88,7 @@ async fn restore_binding(
     destructive_allowed(tx).await?;
     let backup = resolve::backup(tx, "backup", &request.backup).await?;
     plan::check_restorable(&backup)?;
+    plan::check_has_tables(&backup)?;
     let mut violations = Violations::default();
     plan::check_holds(&backup, &spec.selection, &mut violations);
     violations.finish()?;
@@ -146,10 +150,9 @@ async fn repository_of(tx: &mut Tx, backup: &Backup) -> Result<Repository, Error
 }
 
 /// Where a check or drill of a backup runs: where its repository is.
-async fn backup_binding(tx: &mut Tx, name: &str) -> Result<RunBinding, Error> {
-    let backup = resolve::backup(tx, "backup", name).await?;
-    plan::check_there(&backup)?;
-    let repository = repository_of(tx, &backup).await?;
+async fn backup_binding(tx: &mut Tx, backup: &Backup) -> Result<RunBinding, Error> {
+    plan::check_there(backup)?;
+    let repository = repository_of(tx, backup).await?;
     check_agent(tx, repository.facts.agent).await?;
     Ok(RunBinding {
         agent_id: Some(repository.facts.agent),

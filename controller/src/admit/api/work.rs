@@ -3,7 +3,6 @@
 use super::Runs;
 use super::target::{Target, resolve_target};
 use crate::admit::insert::request;
-use crate::admit::names::Names;
 use crate::admit::plan;
 use crate::lifecycle::run::run_id_for_request;
 use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, SelectionSpec};
@@ -73,6 +72,7 @@ impl Runs {
             .map(selection_in)
             .unwrap_or_default();
         plan::check_selection(&selection, &mut violations);
+        plan::check_brings_tables(&selection, &mut violations);
         let jobs_count = plan::check_jobs(request.jobs_count, &mut violations);
         check_sealed(&request.sealed_identity, &mut violations);
         required("backup", &request.backup, &mut violations);
@@ -213,20 +213,22 @@ impl Runs {
         }
         let wanted = resolve_target(&mut tx, asked.run_id(), target).await?;
         let run = request(&mut tx, &ctx, wanted).await?;
-        let shown = self.show(&mut tx, &mut Names::default(), &run).await?;
-        let response = respond(shown);
+        let mut shown = self.show(&mut tx, &run).await?;
         if asked.dry == Dry::Yes {
             tx.rollback().await?;
-            return Ok(response);
+            // There is no such run, so there is nothing to look for by its name.
+            shown.name.clear();
+            return Ok(respond(shown));
         }
+        let response = respond(shown);
         answer_put(&mut tx, &ctx, asked.method, &asked.digest, &response).await?;
-        if !asked.sealed_identity.is_empty() {
+        if asked.sealed_identity.is_empty() {
+            tx.commit().await?;
+        } else {
             // Before the commit: a run must not be sent while its identity is not held yet.
-            self.sealed.put(run.id, asked.sealed_identity)?;
-        }
-        if let Err(error) = tx.commit().await {
-            self.sealed.drop_of(run.id);
-            return Err(error);
+            let held = self.sealed.hold(run.id, asked.sealed_identity)?;
+            tx.commit().await?;
+            held.keep();
         }
         Ok(response)
     }

@@ -7,13 +7,12 @@ use crate::fleet::model::{Agent, Instance};
 use crate::fleet::store::{agent, certificate, database, instance};
 use crate::fleet::{Fleet, Sessions};
 use crate::lifecycle::attempt::attempt_count_live;
-use crate::lifecycle::backup::{BackupFilter, Selection, backup_latest, backup_list};
+use crate::lifecycle::backup::{Selection, backup_latest, backup_proven_last};
 use crate::request::{
-    Caller, Page, Reference, answer_get, answer_put, page_size, reference, request_digest,
-    request_id_of, status,
+    Caller, Page, PageBytes, Reference, answer_get, answer_put, page_size, reference,
+    request_digest, request_id_of, status,
 };
 use provado_model::id::{AgentId, InstanceId};
-use provado_model::state::BackupCheck;
 use provado_model::{Error, Reason, limits};
 use provado_proto::operator::v1 as wire;
 use provado_proto::operator::v1::fleet_service_server::FleetService;
@@ -138,21 +137,22 @@ impl FleetApi {
             .show_instance(&mut tx, &found, &mut HashMap::new())
             .await?;
         let bound = u32::try_from(limits::DATABASES_PER_RUN_MAX).unwrap_or(u32::MAX);
-        for one in database::database_list(&mut tx, found.id, bound).await? {
-            let latest =
-                backup_latest(&mut tx, found.id, &one.name, None, Some(Selection::Full)).await?;
-            let proven = BackupFilter {
-                instance_id: Some(found.id),
-                database_name: Some(one.name.clone()),
-                check_states: vec![BackupCheck::Proven],
-                ..BackupFilter::default()
-            };
-            let proven = backup_list(&mut tx, &proven, None, 1).await?;
-            shown.databases.push(show::database(
-                &one,
-                &found.name,
-                latest.as_ref(),
-                proven.first(),
+        let mut bytes = PageBytes::default();
+        let databases = database::database_list(&mut tx, found.id, bound).await?;
+        for one in &databases {
+            let full = Some(Selection::Full);
+            let latest = backup_latest(&mut tx, found.id, &one.name, None, full).await?;
+            let proven = backup_proven_last(&mut tx, found.id, &one.name).await?;
+            let database = show::database(one, &found.name, latest.as_ref(), proven);
+            if !bytes.takes(&database) {
+                break;
+            }
+            shown.databases.push(database);
+        }
+        let left_count = databases.len().saturating_sub(shown.databases.len());
+        if left_count > 0 {
+            shown.warnings.push(format!(
+                "{left_count} more databases are not shown: the message would be too large"
             ));
         }
         tx.rollback().await?;

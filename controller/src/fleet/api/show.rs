@@ -96,9 +96,8 @@ pub(super) fn database(
     database: &Database,
     instance: &str,
     latest: Option<&Backup>,
-    latest_proven: Option<&Backup>,
+    proof_time: Option<Timestamp>,
 ) -> wire::Database {
-    let proof_time = latest_proven.and_then(|proven| proven.last_check_time);
     wire::Database {
         name: format!("instances/{instance}/databases/{}", database.name),
         database_name: database.name.clone(),

@@ -34,8 +34,8 @@ statements! {
         "SELECT ", columns!(), " FROM database \
          WHERE instance_id = $1 AND state = 'present' ORDER BY name LIMIT $2"
     ));
-    DATABASE_LIST_ALL = both(concat!(
-        "SELECT ", columns!(), " FROM database WHERE instance_id = $1 ORDER BY id LIMIT $2"
+    DATABASE_BY_OID = both(concat!(
+        "SELECT ", columns!(), " FROM database WHERE instance_id = $1 AND oid = $2"
     ));
     DATABASE_COUNT = both(
         "SELECT COUNT(*) AS count FROM database WHERE instance_id = $1 AND state = 'present'",
@@ -114,6 +114,18 @@ pub async fn database_by_name(
     row.map(|row| database_of(&row)).transpose()
 }
 
+/// The database of this oid, gone or not.
+pub async fn database_by_oid(
+    tx: &mut Tx,
+    instance: InstanceId,
+    oid: u32,
+) -> Result<Option<Database>, Error> {
+    let row = tx
+        .fetch_optional(DATABASE_BY_OID, &values![instance, oid])
+        .await?;
+    row.map(|row| database_of(&row)).transpose()
+}
+
 /// The databases that are there now, by name, at most `limit`.
 pub async fn database_list(
     tx: &mut Tx,
@@ -122,18 +134,6 @@ pub async fn database_list(
 ) -> Result<Vec<Database>, Error> {
     let rows = tx
         .fetch_all(DATABASE_LIST, &values![instance, limit])
-        .await?;
-    rows.iter().map(database_of).collect()
-}
-
-/// All databases ever seen in an instance, at most `limit`.
-pub async fn database_list_all(
-    tx: &mut Tx,
-    instance: InstanceId,
-    limit: u32,
-) -> Result<Vec<Database>, Error> {
-    let rows = tx
-        .fetch_all(DATABASE_LIST_ALL, &values![instance, limit])
         .await?;
     rows.iter().map(database_of).collect()
 }

@@ -26,6 +26,9 @@ statements! {
          server_version_num = $9, in_recovery = $10, size_bytes = $11, inventory_json = $12, \
          last_seen_time = $13 WHERE id = $1 AND agent_id = $2",
     );
+    INSTANCE_RENAME = both(
+        "UPDATE instance SET name = $2, version = version + 1 WHERE id = $1",
+    );
     INSTANCE_SET_GONE = both(
         "UPDATE instance SET state = 'gone', version = version + 1 \
          WHERE id = $1 AND state <> 'gone'",
@@ -36,7 +39,8 @@ statements! {
         "SELECT ", columns!(), " FROM instance WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 2"
     ));
     INSTANCE_OF_AGENT = both(concat!(
-        "SELECT ", columns!(), " FROM instance WHERE agent_id = $1 ORDER BY id LIMIT $2"
+        "SELECT ", columns!(), " FROM instance WHERE agent_id = $1 \
+         ORDER BY CASE state WHEN 'gone' THEN 1 ELSE 0 END, last_seen_time DESC, id LIMIT $2"
     ));
     INSTANCE_LIST = both(concat!(
         "SELECT ", columns!(), " FROM instance \
@@ -100,6 +104,11 @@ pub async fn instance_update(tx: &mut Tx, instance: &Instance) -> Result<(), Err
     .await
 }
 
+/// Gives an instance another name. Error: `NAME_TAKEN`.
+pub async fn instance_rename(tx: &mut Tx, id: InstanceId, name: &str) -> Result<(), Error> {
+    tx.execute_one(INSTANCE_RENAME, &values![id, name]).await
+}
+
 /// Notes that an instance is no longer told of; true when that is news.
 pub async fn instance_set_gone(tx: &mut Tx, id: InstanceId) -> Result<bool, Error> {
     Ok(tx.execute(INSTANCE_SET_GONE, &values![id]).await? == 1)
@@ -125,7 +134,7 @@ pub async fn instance_by_prefix(tx: &mut Tx, prefix: &str) -> Result<Vec<Instanc
     rows.iter().map(instance_of).collect()
 }
 
-/// An agent's instances, those that are gone included, at most `limit`.
+/// An agent's instances, at most `limit`: those that are there, then the gone ones last seen.
 pub async fn instance_of_agent(
     tx: &mut Tx,
     agent: AgentId,

@@ -4,9 +4,11 @@
 //! and it never changes its mind: the same facts give the same verdict.
 
 mod backup;
+mod drill;
 mod others;
 
 use crate::lifecycle::Failure;
+use crate::lifecycle::backup::PackTotals;
 use crate::lifecycle::wire::failure_in;
 use provado_identity::PublicKey;
 use provado_model::Reason;
@@ -41,20 +43,36 @@ pub(crate) enum Work {
     Check {
         /// How far it was to read.
         level: CheckLevel,
+        /// What there is to be read.
+        stored: PackTotals,
     },
     /// A drill.
-    Drill {
-        /// Of which backup.
-        backup: BackupId,
-        /// The id its proof was to have.
-        proof: ProofId,
-    },
+    Drill(DrillWork),
     /// A sweep.
     Prune,
     /// An inspection.
     Inspect,
     /// Making a repository.
     Init,
+}
+
+/// What was asked for of a drill, and what the catalogue knows of the backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DrillWork {
+    /// Of which backup.
+    pub(crate) backup: BackupId,
+    /// The id its proof was to have.
+    pub(crate) proof: ProofId,
+    /// SHA-256 of the backup's signed description, lower-case hex.
+    pub(crate) description_sha256: String,
+    /// Tables with data in the backup.
+    pub(crate) table_count: u64,
+    /// Rows in them.
+    pub(crate) row_count: u64,
+    /// Large objects.
+    pub(crate) large_object_count: u64,
+    /// Bytes of all of it.
+    pub(crate) plain_bytes: u64,
 }
 
 /// What was asked for of a backup.
@@ -115,12 +133,12 @@ fn succeeded(expected: &Expected, outcome: &Outcome) -> Verdict {
             others::restore(database_name, detail, &mut problems);
             Reason::EvidenceInsufficient
         }
-        (Work::Check { level }, Some(Detail::Check(detail))) => {
-            others::check(*level, detail, &mut problems);
+        (Work::Check { level, stored }, Some(Detail::Check(detail))) => {
+            others::check(*level, *stored, detail, &mut problems);
             Reason::EvidenceInsufficient
         }
-        (Work::Drill { backup, proof }, Some(Detail::Drill(detail))) => {
-            others::drill((*backup, *proof), &expected.signer, detail, &mut problems);
+        (Work::Drill(work), Some(Detail::Drill(detail))) => {
+            drill::judge(work, &expected.signer, detail, &mut problems);
             Reason::DrillBroken
         }
         (Work::Prune, Some(Detail::Prune(detail))) => {
@@ -145,7 +163,7 @@ fn succeeded(expected: &Expected, outcome: &Outcome) -> Verdict {
             Work::Backup(_)
             | Work::Restore { .. }
             | Work::Check { .. }
-            | Work::Drill { .. }
+            | Work::Drill(_)
             | Work::Prune
             | Work::Inspect
             | Work::Init,

@@ -2,13 +2,12 @@
 
 use super::{Exits, Problems, Work, tools};
 use crate::lifecycle::Failure;
-use provado_identity::PublicKey;
+use crate::lifecycle::backup::PackTotals;
 use provado_model::Reason;
-use provado_model::id::{BackupId, ProofId};
 use provado_proto::agent::v1::outcome::Detail;
 use provado_proto::agent::v1::{
-    AttemptResult, CheckOutcome, Damage, Difference, DrillOutcome, Outcome, PruneOutcome,
-    RestoreOutcome, RestoreVerdict,
+    AttemptResult, CheckOutcome, Damage, Difference, Outcome, PruneOutcome, RestoreOutcome,
+    RestoreVerdict,
 };
 use provado_proto::common::v1::CheckLevel;
 
@@ -29,7 +28,7 @@ pub(super) fn damage(work: &Work, outcome: &Outcome) -> Option<Failure> {
                 ),
             ))
         }
-        (Work::Drill { .. }, Some(Detail::Drill(detail))) if !detail.differences.is_empty() => {
+        (Work::Drill(_), Some(Detail::Drill(detail))) if !detail.differences.is_empty() => {
             Some(Failure::new(
                 Reason::DrillFoundDifference,
                 format!(
@@ -58,7 +57,7 @@ pub(super) fn damage(work: &Work, outcome: &Outcome) -> Option<Failure> {
             Work::Backup(_)
             | Work::Restore { .. }
             | Work::Check { .. }
-            | Work::Drill { .. }
+            | Work::Drill(_)
             | Work::Prune
             | Work::Inspect
             | Work::Init,
@@ -125,15 +124,26 @@ pub(super) fn restore(database_name: &str, detail: &RestoreOutcome, problems: &m
     );
 }
 
-pub(super) fn check(level: CheckLevel, detail: &CheckOutcome, problems: &mut Problems) {
+/// A check looks at every pack of the backup and at its documents beside, and above *present* it
+/// reads every pack to its end.
+pub(super) fn check(
+    level: CheckLevel,
+    stored: PackTotals,
+    detail: &CheckOutcome,
+    problems: &mut Problems,
+) {
     problems.require(
         depth(detail.level()) >= depth(level),
         "it did not read as far as was asked for",
     );
-    problems.require(detail.object_count > 0, "it looked at no object");
     problems.require(
-        depth(detail.level()) <= depth(CheckLevel::Present) || detail.read_bytes > 0,
-        "it read nothing",
+        u64::try_from(detail.object_count).is_ok_and(|count| count > stored.pack_count),
+        "it looked at fewer objects than the backup has",
+    );
+    let reads = depth(detail.level()) > depth(CheckLevel::Present);
+    problems.require(
+        !reads || u64::try_from(detail.read_bytes).is_ok_and(|read| read > stored.stored_bytes),
+        "it read less than the backup has stored",
     );
 }
 
@@ -144,55 +154,6 @@ fn depth(level: CheckLevel) -> u8 {
         CheckLevel::Present => 1,
         CheckLevel::Intact => 2,
         CheckLevel::Readable => 3,
-    }
-}
-
-pub(super) fn drill(
-    (backup, proof): (BackupId, ProofId),
-    signer: &PublicKey,
-    detail: &DrillOutcome,
-    problems: &mut Problems,
-) {
-    problems.require(
-        detail.proof_id == proof.to_string(),
-        "the proof has another id than the attempt was given",
-    );
-    problems.require(detail.recovery_millis > 0, "no recovery time was measured");
-    problems.refuse(
-        detail.server_version.is_empty(),
-        "the version of the throw-away instance is not told",
-    );
-    let counts = [
-        detail.table_count,
-        detail.row_count,
-        detail.plain_bytes,
-        detail.large_object_count,
-    ];
-    problems.require(
-        counts.iter().all(|count| *count >= 0),
-        "a count is negative",
-    );
-    problems.refuse(detail.tools.is_empty(), "no tool was run");
-    tools(&detail.tools, Exits::Compared, problems);
-    problems.require(
-        signer
-            .verify(detail.proof_document.as_bytes(), &detail.proof_signature)
-            .is_ok(),
-        "the proof is not signed by the agent's key",
-    );
-    match serde_json::from_str::<serde_json::Value>(&detail.proof_document) {
-        Ok(document) => {
-            let says = |name: &str| document.get(name).and_then(serde_json::Value::as_str);
-            problems.require(
-                says("backup_id") == Some(backup.to_string().as_str()),
-                "the proof is about another backup",
-            );
-            problems.require(
-                says("proof_id") == Some(proof.to_string().as_str()),
-                "the proof's document has another id",
-            );
-        }
-        Err(_) => problems.add("the proof's document is not JSON".to_owned()),
     }
 }
 

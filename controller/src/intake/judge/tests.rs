@@ -1,6 +1,7 @@
 //! The lying agents: each row changes a good report in one way, and none may pass.
 
 mod backup;
+mod drill;
 mod others;
 
 use super::*;

@@ -16,6 +16,10 @@ statements! {
         "SELECT pack_id, sha256, stored_bytes, referred_bytes FROM backup_pack \
          WHERE backup_id = $1 ORDER BY pack_id LIMIT $2",
     );
+    PACK_TOTALS = both(
+        "SELECT COUNT(*) AS pack_count, CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) \
+         AS stored_bytes FROM backup_pack WHERE backup_id = $1",
+    );
     DAMAGE_INSERT = both(
         "INSERT INTO damaged_pack (pack_id, run_id, found_time) VALUES ($1, $2, $3) \
          ON CONFLICT (pack_id) DO NOTHING",
@@ -55,6 +59,15 @@ pub struct Usage {
     pub plain_bytes: u64,
 }
 
+/// What a backup needs to be there of packs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PackTotals {
+    /// Packs it refers to.
+    pub pack_count: u64,
+    /// Stored bytes of them, each whole.
+    pub stored_bytes: u64,
+}
+
 /// Enters the packs of a backup that was just entered; those that are there stay as they are.
 pub async fn backup_pack_insert(
     tx: &mut Tx,
@@ -87,6 +100,15 @@ pub async fn backup_pack_list(
     rows.iter().map(pack_of).collect()
 }
 
+/// What a backup needs to be there of packs.
+pub async fn backup_pack_totals(tx: &mut Tx, backup: BackupId) -> Result<PackTotals, Error> {
+    let row = tx.fetch_one(PACK_TOTALS, &values![backup]).await?;
+    Ok(PackTotals {
+        pack_count: row.size("pack_count")?,
+        stored_bytes: row.size("stored_bytes")?,
+    })
+}
+
 /// Notes that a check found a pack damaged, whichever backups need it.
 pub async fn pack_damage_insert(
     tx: &mut Tx,
@@ -99,7 +121,7 @@ pub async fn pack_damage_insert(
         .map(drop)
 }
 
-/// Notes that every pack of a backup was read and found whole.
+/// Notes that every pack of a backup was read, and everything in it understood.
 pub async fn pack_damage_clear(tx: &mut Tx, backup: BackupId) -> Result<(), Error> {
     tx.execute(DAMAGE_CLEAR, &values![backup]).await.map(drop)
 }
