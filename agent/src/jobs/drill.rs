@@ -13,7 +13,7 @@ mod stage;
 
 use super::context::JobContext;
 use super::load::words::Class;
-use super::load::{LoadOrder, Loaded, load};
+use super::load::{LoadOrder, Loaded, WorkWatch, load};
 use super::place;
 use super::restore::prepare::{jobs_count, threads};
 use super::source::{self, OpenBackup};
@@ -259,8 +259,9 @@ async fn on_stage(
         attempt: context.name.attempt.to_string(),
         cancel: context.cancel.clone(),
     };
+    let watch = WorkWatch::new(&stage.address, &work.hands);
     let loaded = work
-        .blocking(NoWatch, move |hands| load(&order, &hands))
+        .blocking(watch, move |hands| load(&order, &hands))
         .await;
     let loaded = match loaded {
         Ok(loaded) => loaded,

@@ -7,6 +7,7 @@
 
 mod data;
 mod directory;
+mod watch;
 pub(super) mod words;
 
 use super::source::OpenBackup;
@@ -23,6 +24,7 @@ use provado_repository::Cancel;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+pub(super) use watch::WorkWatch;
 use words::{Message, Words};
 
 /// Large objects that one transaction loads.
