@@ -5,6 +5,7 @@
 //! (INV-EVIDENCE, INV-COMMIT). Nothing here decides that the backup is good: the outcome carries
 //! the evidence, the controller judges.
 
+mod choice;
 mod dump;
 mod facts;
 mod locks;
@@ -22,6 +23,7 @@ use crate::postgres::globals::dump_globals;
 use crate::postgres::inspect::error_text;
 use crate::postgres::rights::{self, Weight};
 use crate::postgres::tools::{Purpose, ToolError, ToolSet, Tools as _, choose};
+use choice::Choice;
 use dump::{Dumped, Order};
 use locks::LockWatch;
 use provado_archive::Pattern;
@@ -29,7 +31,6 @@ use provado_model::id::{BackupId, InstanceId};
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::{BackupJob, InstanceTarget, Outcome, outcome::Detail};
 use provado_proto::common::v1::{Phase, Scope};
-use provado_proto::repository::v1::Inventory;
 use provado_repository::{BackupRef, Repository};
 use snapshot::Snapshot;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
     let start = context.clock.monotonic();
     work.phase(Phase::Inspecting, "taking the snapshot and the inventory");
     let mut snapshot = take_snapshot(&job, &ready, &work).await?;
-    check_patterns(&job, &snapshot.inventory, &mut work)?;
+    let choice = Choice::of(&job, &snapshot.inventory, context)?;
     check_rights(&job, &mut snapshot, &mut work).await?;
     let globals = globals(&ready, &mut work).await;
     work.step("inventory", start);
@@ -68,7 +69,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
     let order = Order {
         writer: facts::writer_options(&job, &ready, &snapshot, &work)?,
         repository: ready.repository.clone(),
-        invocation: facts::invocation(&job, &ready, &snapshot, &work.hands.application_name),
+        invocation: facts::invocation(&job, &ready, &snapshot, choice.as_ref(), &work)?,
         inventory: snapshot.inventory.clone(),
         globals,
         warnings: work.warnings().to_vec(),
@@ -256,50 +257,6 @@ async fn take_snapshot(job: &BackupJob, ready: &Ready, work: &Work<'_>) -> Resul
         ));
     }
     Ok(snapshot)
-}
-
-/// Every pattern must match something; what they match is told.
-fn check_patterns(
-    job: &BackupJob,
-    inventory: &Inventory,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    let selection = job.selection.clone().unwrap_or_default();
-    let mut missing = Vec::new();
-    for text in &selection.table_patterns {
-        let pattern: Pattern = text
-            .parse()
-            .map_err(|error: provado_archive::PatternError| {
-                Error::new(Reason::InvalidArgument, error.to_string())
-            })?;
-        let relations = inventory.relations.iter();
-        let relations = relations.map(|r| (r.schema_name.as_str(), r.relation_name.as_str()));
-        let sequences = inventory.sequences.iter();
-        let sequences = sequences.map(|s| (s.schema_name.as_str(), s.sequence_name.as_str()));
-        let matched: Vec<String> = relations
-            .chain(sequences)
-            .filter(|(schema, name)| pattern.matches(Some(schema), name))
-            .map(|(schema, name)| format!("{schema}.{name}"))
-            .collect();
-        if matched.is_empty() {
-            missing.push(text.clone());
-        } else {
-            work.context
-                .info(format!("pattern {text} matches {}", matched.join(", ")));
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Reason::PatternMatchesNothing,
-        format!(
-            "no table, view or sequence of database {:?} matches {}; names are case-folded \
-             unless quoted, as in \"Schema\".\"Table\"",
-            job.database_name,
-            missing.join(", ")
-        ),
-    ))
 }
 
 async fn check_rights(

@@ -9,6 +9,7 @@ mod inventory;
 mod jobs;
 mod lies;
 mod orphans;
+mod partial;
 mod rights;
 mod support;
 mod throwaway;
