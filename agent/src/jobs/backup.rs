@@ -11,6 +11,7 @@ mod facts;
 mod locks;
 mod sink;
 mod snapshot;
+mod whole;
 
 pub(super) use facts::FINGERPRINT_ALGORITHM;
 
@@ -70,6 +71,12 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
         writer: facts::writer_options(&job, &ready, &snapshot, &work)?,
         repository: ready.repository.clone(),
         invocation: facts::invocation(&job, &ready, &snapshot, choice.as_ref(), &work)?,
+        expected: whole::Expected::of(
+            &snapshot.inventory,
+            choice.as_ref(),
+            job.selection.clone().unwrap_or_default().scope(),
+            snapshot.in_recovery,
+        ),
         inventory: snapshot.inventory.clone(),
         globals,
         warnings: work.warnings().to_vec(),
@@ -80,6 +87,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
         written,
         archive,
         ended,
+        warnings,
     } = work
         .blocking(watch, move |hands| dump::run(order, &hands))
         .await?;
@@ -91,7 +99,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
     {
         work.warn(format!("pg_dump: {}", line.text));
     }
-    for warning in &written.warnings {
+    for warning in warnings.iter().chain(&written.warnings) {
         work.warn(warning.clone());
     }
     work.step("dump and store", start);

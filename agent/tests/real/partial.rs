@@ -1,8 +1,13 @@
 //! Backups of some tables: what was asked for is there, all of it.
 
+use crate::jobs::reason;
+use crate::lies::install;
 use crate::support::Server;
 use crate::support::agent::Agent;
+use provado_agent::postgres::tools::{Purpose, Tools, choose};
+use provado_model::Reason;
 use provado_proto::agent::v1::BackupJob;
+use provado_proto::agent::v1::job::Kind;
 use provado_proto::common::v1::{Scope, Selection};
 
 const TABLES: &str = r#"
@@ -86,4 +91,29 @@ async fn names_of_a_database_in_another_encoding_are_found() {
     let agent = Agent::ready(&[&server]).await;
     let job = of_tables(agent.backup_job(&server, "source"), &["größe"]);
     assert_eq!(agent.backup_as(job).await.row_count, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_without_the_data_of_a_table_is_no_backup() {
+    let server = with_tables(15, "CREATE DATABASE source").await;
+    let mut agent = Agent::ready(&[&server]).await;
+    let real = choose(&server.tools.sets(), 15, Purpose::Client).unwrap();
+    let real = real.program("pg_dump");
+    let body = format!(
+        "exec {} \"$@\" --exclude-table-data=app.orders",
+        real.display()
+    );
+    install(&mut agent, &body);
+    for patterns in [&[][..], &["orders"]] {
+        let job = of_tables(agent.backup_job(&server, "source"), patterns);
+        let outcome = agent.run(Kind::Backup(job)).await;
+        assert_eq!(
+            reason(&outcome),
+            Reason::DumpIncomplete.as_str(),
+            "{outcome:#?}"
+        );
+        let message = outcome.failure.unwrap().message;
+        assert!(message.contains("app.orders"), "{message}");
+    }
+    assert_eq!(agent.stored(".manifest"), Vec::<std::path::PathBuf>::new());
 }
