@@ -19,7 +19,7 @@ use super::context::JobContext;
 use super::place::{self, Reached};
 use super::precheck::Prechecks;
 use super::read_back::{ReadBack, ReadBackCounts};
-use super::work::{NoWatch, Work};
+use super::work::{NoWatch, Work, canceled};
 use crate::postgres::globals::dump_globals;
 use crate::postgres::inspect::error_text;
 use crate::postgres::rights::{self, Weight};
@@ -59,7 +59,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
 
     let start = context.clock.monotonic();
     work.phase(Phase::Inspecting, "taking the snapshot and the inventory");
-    let mut snapshot = take_snapshot(&job, &ready, &work).await?;
+    let mut snapshot = take_snapshot(&job, &ready, &mut work).await?;
     let choice = Choice::of(&job, &snapshot.inventory, context)?;
     check_rights(&job, &mut snapshot, &mut work).await?;
     let globals = globals(&ready, &mut work).await;
@@ -250,9 +250,25 @@ pub(super) fn tool_error(error: &ToolError) -> Error {
     Error::new(reason, error_text(error))
 }
 
-async fn take_snapshot(job: &BackupJob, ready: &Ready, work: &Work<'_>) -> Result<Snapshot, Error> {
-    let name = &work.hands.application_name;
-    let snapshot = Snapshot::take(&ready.reached.address, &job.database_name, name).await?;
+async fn take_snapshot(
+    job: &BackupJob,
+    ready: &Ready,
+    work: &mut Work<'_>,
+) -> Result<Snapshot, Error> {
+    let name = work.hands.application_name.clone();
+    let cancel = work.context.cancel.clone();
+    let taking = async {
+        let (address, database) = (&ready.reached.address, &job.database_name);
+        let millis = facts::lock_wait_millis(job);
+        tokio::select! {
+            // A wait for a lock does not hear of a cancel; let go, its connection is closed.
+            () = cancel.canceled() => Err(canceled()),
+            taken = Snapshot::take(address, database, &name, millis) => taken,
+        }
+    };
+    let seconds = work.context.config.lock_watch_seconds;
+    let watch = LockWatch::new(&ready.reached.address, &work.hands, work.context, seconds);
+    let snapshot = work.watched(watch, taking).await??;
     let facts = snapshot.inventory.database.clone().unwrap_or_default();
     if job.database_oid != 0 && i64::from(facts.oid) != job.database_oid {
         return Err(Error::new(

@@ -13,3 +13,4 @@ mod partial;
 mod rights;
 mod support;
 mod throwaway;
+mod waits;
