@@ -113,6 +113,7 @@ pub(super) fn writer_options(
         threads: context.config.backup_threads,
         pack_bytes_target: WriterOptions::PACK_BYTES_TARGET,
         copy_forward_percent: WriterOptions::COPY_FORWARD_PERCENT,
+        own_segments_max: WriterOptions::OWN_SEGMENTS_MAX,
         avoid_packs: Vec::new(),
         signer: work.signer(),
         spool: work.spool()?,
