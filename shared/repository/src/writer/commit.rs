@@ -73,6 +73,7 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
     storer.put_spool(key(BackupObject::Segments), &table)?;
     storer.put_spool(key(BackupObject::Listing), &listing)?;
     storer.put_bytes(key(BackupObject::Document), &document_bytes)?;
+    storer.are_there(&repository, options.backup.instance_id, &packs)?;
     // INV-COMMIT: only now, and by nothing else, does the backup come to be.
     storer.put_spool(key(BackupObject::Manifest), &manifest)?;
     let object = key(BackupObject::Document);
