@@ -228,7 +228,7 @@ fn metadata(file: &File, key: &Key) -> BackendResult<Metadata> {
 
 fn not_a_file(key: &Key) -> BackendError {
     BackendError::new(
-        BackendErrorKind::Other,
+        BackendErrorKind::Unreadable,
         format!("{key} is not a regular file"),
     )
 }

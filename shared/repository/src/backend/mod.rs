@@ -35,7 +35,10 @@ pub enum BackendErrorKind {
     Unsupported,
     /// What came back is not what was asked for: a short body, another size.
     Corrupt,
-    /// Anything else.
+    /// The place answers, but what lies under the object's name cannot be read: a bad sector, a
+    /// damaged file system, no file at all.
+    Unreadable,
+    /// Anything else, which says nothing of an object: no memory, no file handles, a stale mount.
     Other,
 }
 
@@ -70,6 +73,7 @@ impl BackendError {
             Io::PermissionDenied | Io::ReadOnlyFilesystem => BackendErrorKind::Denied,
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => BackendErrorKind::Full,
             Io::TimedOut | Io::Interrupted | Io::ResourceBusy => BackendErrorKind::Transient,
+            _ if is_of_the_object(&source) => BackendErrorKind::Unreadable,
             _ => BackendErrorKind::Other,
         };
         Self {
@@ -78,6 +82,16 @@ impl BackendError {
             source: Some(Box::new(source)),
         }
     }
+}
+
+/// Whether an error tells of what is stored: a bad sector, a file system that finds itself damaged
+/// (`EUCLEAN`, `EBADMSG` on Linux), a link in an object's place.
+fn is_of_the_object(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let found = error.raw_os_error();
+    [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::LOOP]
+        .iter()
+        .any(|errno| found == Some(errno.raw_os_error()))
 }
 
 /// A result of a backend.
