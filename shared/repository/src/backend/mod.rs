@@ -65,6 +65,19 @@ impl BackendError {
         }
     }
 
+    /// An error of the operating system on the way to durability: a sync or a change of names that
+    /// failed is never worth another look, since what can be seen then may be gone with the power.
+    pub fn not_durable(message: impl Into<String>, source: std::io::Error) -> Self {
+        let error = Self::io(message, source);
+        match error.kind {
+            BackendErrorKind::Transient => Self {
+                kind: BackendErrorKind::Other,
+                ..error
+            },
+            _ => error,
+        }
+    }
+
     /// An error of the operating system; the kind follows from it.
     pub fn io(message: impl Into<String>, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;

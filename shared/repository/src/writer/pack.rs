@@ -231,6 +231,7 @@ async fn finish(
             if seen.is_none() {
                 return Err(Error::backend(format!("finishing {key}"))(error));
             }
+            read_back(&*backend, &key, sha256).await?;
             seen
         }
         Err(error) => return Err(Error::backend(format!("finishing {key}"))(error)),
@@ -242,6 +243,23 @@ async fn finish(
     };
     if size != length || digest.is_some_and(|digest| digest != sha256) {
         return Err(Error::damaged(key, "what is stored is not what was sent"));
+    }
+    Ok(())
+}
+
+/// Reads an object whole and holds it against its SHA-256.
+async fn read_back(backend: &dyn Backend, key: &Key, sha256: [u8; 32]) -> Result<()> {
+    let doing = || Error::backend(format!("reading {key} back"));
+    let mut body = backend.get(key, None).await.map_err(doing())?;
+    let mut digest = Sha256::default();
+    while let Some(chunk) = body.chunk().await.map_err(doing())? {
+        digest.update(&chunk);
+    }
+    if digest.finish() != sha256 {
+        return Err(Error::damaged(
+            key.clone(),
+            "what is stored is not what was sent",
+        ));
     }
     Ok(())
 }
@@ -266,4 +284,36 @@ async fn head(backend: &dyn Backend, key: &Key) -> Result<Option<(u64, Option<[u
         .await
         .map_err(Error::backend(format!("looking at {key}")))?;
     Ok(info.map(|info| (info.size_bytes, info.sha256)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BackendError;
+    use crate::backend::memory::MemoryBackend;
+    use crate::hash::sha256;
+    use provado_model::time::ManualClock;
+
+    #[tokio::test]
+    async fn an_object_whose_answer_was_lost_is_read_back_before_it_counts() {
+        let memory = MemoryBackend::new(Arc::new(ManualClock::at_second(1)));
+        let key = Key::descriptor();
+        assert!(read_back(&memory, &key, sha256(b"abc")).await.is_err());
+        memory.tamper(&key, Some(Bytes::from_static(b"abc")));
+        assert!(read_back(&memory, &key, sha256(b"abc")).await.is_ok());
+        assert!(read_back(&memory, &key, sha256(b"xyz")).await.is_err());
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_never_worth_another_look() {
+        use std::io;
+        for kind in [
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::Interrupted,
+            io::ErrorKind::ResourceBusy,
+        ] {
+            let error = BackendError::not_durable("x", io::Error::from(kind));
+            assert_eq!(error.kind, BackendErrorKind::Other, "{kind}");
+        }
+    }
 }

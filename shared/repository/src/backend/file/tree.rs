@@ -125,7 +125,7 @@ pub(super) fn sync_parent(path: &Path) -> BackendResult<()> {
     File::open(parent)
         .and_then(|directory| directory.sync_all())
         .map_err(|e| {
-            BackendError::io(
+            BackendError::not_durable(
                 format!("the directory {} cannot be synced", parent.display()),
                 e,
             )

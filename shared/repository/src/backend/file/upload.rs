@@ -88,7 +88,7 @@ impl FileUpload {
         let key = &self.key;
         let failed = |what: &str| {
             let message = format!("{key} cannot be {what}");
-            move |e: io::Error| BackendError::io(message, e)
+            move |e: io::Error| BackendError::not_durable(message, e)
         };
         if self.length != length {
             return Err(short_body(length, self.length));
