@@ -317,7 +317,7 @@ async fn globals(ready: &Ready, work: &mut Work<'_>) -> Option<Vec<u8>> {
     let dumped = work
         .blocking(NoWatch, move |hands| {
             let name = &hands.application_name;
-            dump_globals(&*hands.tools, &set, &address, name)
+            dump_globals(&hands, &set, &address, name)
                 .map_err(|error| Error::new(Reason::ToolFailed, error_text(&error)))
         })
         .await;
