@@ -9,6 +9,8 @@ mod inventory;
 mod jobs;
 mod lies;
 mod orphans;
+mod partial;
 mod rights;
 mod support;
 mod throwaway;
+mod waits;
