@@ -1,13 +1,15 @@
 //! Outcomes on disk until the controller has acknowledged them, over any number of reconnects and
 //! restarts. Knows nothing of how they are sent.
 
+mod bounds;
+
 use crate::jobs::AttemptName;
 use crate::journal::{Journal, JournalError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
 use provado_model::id::{AttemptId, RequestId};
-use provado_model::{Error, Reason, limits};
+use provado_model::{Error, Reason};
 use provado_proto::agent::v1::job::Kind;
 use provado_proto::agent::v1::{AppendLogRequest, Job, LogLine, Outcome};
 use serde::{Deserialize, Serialize};
@@ -78,7 +80,7 @@ impl BackupPlace {
 }
 
 impl Ended {
-    /// A record of an outcome. One that is too large to be sent becomes a failure that says so.
+    /// A record of an outcome. What is too large to be sent is cut; see [`bounds`].
     pub fn new(
         (name, epoch): (AttemptName, i64),
         request_id: RequestId,
@@ -86,7 +88,7 @@ impl Ended {
         lines: Vec<LogLine>,
         place: Option<BackupPlace>,
     ) -> Self {
-        let outcome = bounded(outcome);
+        let outcome = bounds::bounded(outcome);
         let lines = AppendLogRequest {
             lines,
             ..AppendLogRequest::default()
@@ -114,22 +116,6 @@ impl Ended {
         let bytes = STANDARD.decode(&self.lines).unwrap_or_default();
         let request = AppendLogRequest::decode(bytes.as_slice());
         request.map(|request| request.lines).unwrap_or_default()
-    }
-}
-
-/// Room for what else is in a report.
-const ENVELOPE_BYTES: usize = 4 * 1024;
-
-fn bounded(outcome: Outcome) -> Outcome {
-    let length = outcome.encoded_len();
-    if length.saturating_add(ENVELOPE_BYTES) <= limits::REPORT_BYTES_MAX {
-        return outcome;
-    }
-    let error = Error::internal(format!("an outcome of {length} bytes cannot be reported"));
-    Outcome {
-        start_time: outcome.start_time,
-        end_time: outcome.end_time,
-        ..crate::jobs::failed(&error)
     }
 }
 

@@ -5,11 +5,13 @@
 //! (INV-EVIDENCE, INV-COMMIT). Nothing here decides that the backup is good: the outcome carries
 //! the evidence, the controller judges.
 
+mod choice;
 mod dump;
 mod facts;
 mod locks;
 mod sink;
 mod snapshot;
+mod whole;
 
 pub(super) use facts::FINGERPRINT_ALGORITHM;
 
@@ -17,11 +19,12 @@ use super::context::JobContext;
 use super::place::{self, Reached};
 use super::precheck::Prechecks;
 use super::read_back::{ReadBack, ReadBackCounts};
-use super::work::{NoWatch, Work};
+use super::work::{NoWatch, Work, canceled};
 use crate::postgres::globals::dump_globals;
 use crate::postgres::inspect::error_text;
 use crate::postgres::rights::{self, Weight};
 use crate::postgres::tools::{Purpose, ToolError, ToolSet, Tools as _, choose};
+use choice::Choice;
 use dump::{Dumped, Order};
 use locks::LockWatch;
 use provado_archive::Pattern;
@@ -29,7 +32,6 @@ use provado_model::id::{BackupId, InstanceId};
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::{BackupJob, InstanceTarget, Outcome, outcome::Detail};
 use provado_proto::common::v1::{Phase, Scope};
-use provado_proto::repository::v1::Inventory;
 use provado_repository::{BackupRef, Repository};
 use snapshot::Snapshot;
 use std::sync::Arc;
@@ -57,8 +59,8 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
 
     let start = context.clock.monotonic();
     work.phase(Phase::Inspecting, "taking the snapshot and the inventory");
-    let mut snapshot = take_snapshot(&job, &ready, &work).await?;
-    check_patterns(&job, &snapshot.inventory, &mut work)?;
+    let mut snapshot = take_snapshot(&job, &ready, &mut work).await?;
+    let choice = Choice::of(&job, &snapshot.inventory, context)?;
     check_rights(&job, &mut snapshot, &mut work).await?;
     let globals = globals(&ready, &mut work).await;
     work.step("inventory", start);
@@ -68,7 +70,13 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
     let order = Order {
         writer: facts::writer_options(&job, &ready, &snapshot, &work)?,
         repository: ready.repository.clone(),
-        invocation: facts::invocation(&job, &ready, &snapshot, &work.hands.application_name),
+        invocation: facts::invocation(&job, &ready, &snapshot, choice.as_ref(), &work)?,
+        expected: whole::Expected::of(
+            &snapshot.inventory,
+            choice.as_ref(),
+            job.selection.clone().unwrap_or_default().scope(),
+            snapshot.in_recovery,
+        ),
         inventory: snapshot.inventory.clone(),
         globals,
         warnings: work.warnings().to_vec(),
@@ -79,6 +87,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
         written,
         archive,
         ended,
+        warnings,
     } = work
         .blocking(watch, move |hands| dump::run(order, &hands))
         .await?;
@@ -90,7 +99,7 @@ pub(super) async fn run(job: BackupJob, context: &JobContext) -> Result<Outcome,
     {
         work.warn(format!("pg_dump: {}", line.text));
     }
-    for warning in &written.warnings {
+    for warning in warnings.iter().chain(&written.warnings) {
         work.warn(warning.clone());
     }
     work.step("dump and store", start);
@@ -241,9 +250,25 @@ pub(super) fn tool_error(error: &ToolError) -> Error {
     Error::new(reason, error_text(error))
 }
 
-async fn take_snapshot(job: &BackupJob, ready: &Ready, work: &Work<'_>) -> Result<Snapshot, Error> {
-    let name = &work.hands.application_name;
-    let snapshot = Snapshot::take(&ready.reached.address, &job.database_name, name).await?;
+async fn take_snapshot(
+    job: &BackupJob,
+    ready: &Ready,
+    work: &mut Work<'_>,
+) -> Result<Snapshot, Error> {
+    let name = work.hands.application_name.clone();
+    let cancel = work.context.cancel.clone();
+    let taking = async {
+        let (address, database) = (&ready.reached.address, &job.database_name);
+        let millis = facts::lock_wait_millis(job);
+        tokio::select! {
+            // A wait for a lock does not hear of a cancel; let go, its connection is closed.
+            () = cancel.canceled() => Err(canceled()),
+            taken = Snapshot::take(address, database, &name, millis) => taken,
+        }
+    };
+    let seconds = work.context.config.lock_watch_seconds;
+    let watch = LockWatch::new(&ready.reached.address, &work.hands, work.context, seconds);
+    let snapshot = work.watched(watch, taking).await??;
     let facts = snapshot.inventory.database.clone().unwrap_or_default();
     if job.database_oid != 0 && i64::from(facts.oid) != job.database_oid {
         return Err(Error::new(
@@ -256,50 +281,6 @@ async fn take_snapshot(job: &BackupJob, ready: &Ready, work: &Work<'_>) -> Resul
         ));
     }
     Ok(snapshot)
-}
-
-/// Every pattern must match something; what they match is told.
-fn check_patterns(
-    job: &BackupJob,
-    inventory: &Inventory,
-    work: &mut Work<'_>,
-) -> Result<(), Error> {
-    let selection = job.selection.clone().unwrap_or_default();
-    let mut missing = Vec::new();
-    for text in &selection.table_patterns {
-        let pattern: Pattern = text
-            .parse()
-            .map_err(|error: provado_archive::PatternError| {
-                Error::new(Reason::InvalidArgument, error.to_string())
-            })?;
-        let relations = inventory.relations.iter();
-        let relations = relations.map(|r| (r.schema_name.as_str(), r.relation_name.as_str()));
-        let sequences = inventory.sequences.iter();
-        let sequences = sequences.map(|s| (s.schema_name.as_str(), s.sequence_name.as_str()));
-        let matched: Vec<String> = relations
-            .chain(sequences)
-            .filter(|(schema, name)| pattern.matches(Some(schema), name))
-            .map(|(schema, name)| format!("{schema}.{name}"))
-            .collect();
-        if matched.is_empty() {
-            missing.push(text.clone());
-        } else {
-            work.context
-                .info(format!("pattern {text} matches {}", matched.join(", ")));
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Reason::PatternMatchesNothing,
-        format!(
-            "no table, view or sequence of database {:?} matches {}; names are case-folded \
-             unless quoted, as in \"Schema\".\"Table\"",
-            job.database_name,
-            missing.join(", ")
-        ),
-    ))
 }
 
 async fn check_rights(
@@ -336,7 +317,7 @@ async fn globals(ready: &Ready, work: &mut Work<'_>) -> Option<Vec<u8>> {
     let dumped = work
         .blocking(NoWatch, move |hands| {
             let name = &hands.application_name;
-            dump_globals(&*hands.tools, &set, &address, name)
+            dump_globals(&hands, &set, &address, name)
                 .map_err(|error| Error::new(Reason::ToolFailed, error_text(&error)))
         })
         .await;

@@ -30,6 +30,11 @@ use provado_proto::common::v1::{Failure, FailureKind};
 /// Carries out one job. Its failure is in the outcome; times are those of the agent's clock.
 pub async fn run(job: Job, context: &JobContext) -> Outcome {
     let start_time = Some(wire_time(context.clock.now()));
+    let instance = match &job.kind {
+        Some(Kind::Backup(job)) => job.instance.clone(),
+        Some(Kind::Restore(job)) => job.instance.clone(),
+        _ => None,
+    };
     let result = match job.kind {
         Some(Kind::Backup(job)) => backup::run(job, context).await,
         Some(Kind::Restore(job)) => restore::run(job, context).await,
@@ -44,6 +49,11 @@ pub async fn run(job: Job, context: &JobContext) -> Outcome {
         )),
     };
     let mut outcome = result.unwrap_or_else(|error| failed(&error));
+    if let Some(instance) = instance
+        && outcome.result() != AttemptResult::Succeeded
+    {
+        sweep::after(&instance, context).await;
+    }
     outcome.start_time = start_time;
     outcome.end_time = Some(wire_time(context.clock.now()));
     outcome

@@ -90,9 +90,16 @@ impl Upload for CheckedUpload {
             inner,
             counts,
         } = *self;
-        let outcome = upload.finish(sha256, length).await?;
-        if outcome == PutOutcome::AlreadyThere {
-            return Ok(outcome);
+        let outcome = upload.finish(sha256, length).await;
+        match &outcome {
+            Ok(PutOutcome::Created) => {}
+            // The answer may have been lost after the object came to be; then it counts as well.
+            Err(error) if error.kind == BackendErrorKind::Transient => {
+                if inner.head(&key).await?.is_none() {
+                    return outcome;
+                }
+            }
+            Ok(PutOutcome::AlreadyThere) | Err(_) => return outcome,
         }
         counts.written_bytes.fetch_add(length, Ordering::SeqCst);
         let mut body = inner.get(&key, None).await?;
@@ -117,7 +124,7 @@ impl Upload for CheckedUpload {
             return Err(differs(&key, &counts));
         }
         counts.read_bytes.fetch_add(read, Ordering::SeqCst);
-        Ok(outcome)
+        outcome
     }
 
     async fn abort(self: Box<Self>) -> BackendResult<()> {
@@ -202,5 +209,16 @@ mod tests {
             assert_eq!(told.reason(), reason, "{fault:?}");
             assert!(!counts.all_equal(), "{fault:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_object_whose_answer_was_lost_is_read_back_and_counted() {
+        let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::new(SystemClock::shared()));
+        let (layer, counts) =
+            ReadBack::over(Arc::new(FaultBackend::new(inner, Fault::FailAfter, 3)));
+        let bytes = Bytes::from_static(b"some bytes of a document");
+        let error = layer.put(&Key::descriptor(), bytes).await.unwrap_err();
+        assert_eq!(error.kind, BackendErrorKind::Transient);
+        assert_eq!((counts.written_bytes(), counts.read_bytes()), (24, 24));
     }
 }

@@ -21,7 +21,7 @@ use crate::postgres::database::{self, Properties};
 use crate::postgres::globals::{RoleRights, create_roles};
 use crate::postgres::inspect::error_text;
 use crate::postgres::inventory::{
-    self, CompareOptions, Created, Owners, Privileges, Scope, compare,
+    self, CompareOptions, Created, Owners, Privileges, Scope, compare, extension_versions,
 };
 use prepare::Ready;
 use provado_archive::Content;
@@ -155,7 +155,11 @@ async fn into_new(
             work.warn(remark);
         }
     }
-    differences.extend(compared(job, ready, name).await?);
+    let (found, remarks) = compared(job, ready, name).await?;
+    differences.extend(found);
+    for remark in remarks {
+        work.warn(remark);
+    }
     work.step("compare", start);
     work.check_canceled()?;
     let named = finish(job, ready, name).await?;
@@ -251,7 +255,12 @@ fn said(loaded: &Loaded) -> Vec<Difference> {
         .collect()
 }
 
-async fn compared(job: &RestoreJob, ready: &Ready, name: &str) -> Result<Vec<Difference>, Error> {
+/// What differs from the inventory of the backup, and what is worth a word.
+async fn compared(
+    job: &RestoreJob,
+    ready: &Ready,
+    name: &str,
+) -> Result<(Vec<Difference>, Vec<String>), Error> {
     let address = &ready.reached.address;
     let mut connection = address
         .connect(name, HOUSEKEEPING)
@@ -282,7 +291,8 @@ async fn compared(job: &RestoreJob, ready: &Ready, name: &str) -> Result<Vec<Dif
         found_major: ready.reached.major(),
     };
     let (expected, found) = narrowed(ready, expected, found);
-    Ok(compare(&expected, &found, options))
+    let versions = extension_versions(&expected, &found);
+    Ok((compare(&expected, &found, options), versions))
 }
 
 /// Both sides cut to what was selected, where something was.

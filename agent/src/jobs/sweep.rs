@@ -1,12 +1,18 @@
 //! What an agent does when it starts: ends and removes what an earlier life of it left behind
 //! (INV-NOORPHAN). Only things named by the agent itself are touched.
 
-use super::restore;
+use super::context::JobContext;
+use super::{place, restore};
 use crate::config::Config;
 use crate::postgres::activity::{HOUSEKEEPING, end_backends};
 use crate::postgres::inspect::error_text;
 use crate::postgres::{PgError, application_name, throwaway};
 use provado_model::id::RunId;
+use provado_proto::agent::v1::InstanceTarget;
+use std::time::Duration;
+
+/// Seconds an attempt's end waits for its backends to be ended.
+const CLEAN_UP_SECONDS_MAX: u64 = 5;
 
 /// Ends backends of these runs, removes throw-away instances of dead agents, directories of pipes
 /// and unfinished databases. Tells what was done, each a sentence; what cannot be done now is
@@ -37,6 +43,31 @@ pub async fn sweep(config: &Config, runs: &[RunId]) -> Vec<String> {
 /// Removes unfinished databases that no living attempt makes. Right at any time.
 pub async fn sweep_databases(config: &Config) -> Vec<String> {
     restore::sweep(config).await
+}
+
+/// Ends what a failed or canceled attempt left on its server: a backend that waits for a lock or
+/// works at a statement does not notice that its client has gone. What cannot be done now is done
+/// by the run's next attempt or at the agent's next start.
+pub(super) async fn after(instance: &InstanceTarget, context: &JobContext) {
+    let name = application_name(context.name.run);
+    let ending = async {
+        let Ok(address) = place::address_of(&context.config, instance) else {
+            return Ok(0);
+        };
+        let database = &address.maintenance_database;
+        let mut connection = address.connect(database, HOUSEKEEPING).await?;
+        end_backends(&mut connection, &name).await
+    };
+    let limit = Duration::from_secs(CLEAN_UP_SECONDS_MAX);
+    match tokio::time::timeout(limit, ending).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(count)) => context.info(format!("ended {count} backends of this run")),
+        Ok(Err(error)) => context.warn(format!(
+            "backends of this run could not be ended: {}",
+            error_text(&error)
+        )),
+        Err(_) => context.warn("backends of this run could not be ended in time".to_owned()),
+    }
 }
 
 async fn backends(config: &Config, runs: &[RunId]) -> Vec<String> {

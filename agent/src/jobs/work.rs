@@ -5,7 +5,9 @@
 //! once, and work without any progress for too long is ended as failed (INV-LIVE).
 
 use super::context::JobContext;
-use crate::postgres::tools::{Child, Ended, Exit, Invocation, Killer, ToolError, ToolVersion};
+use crate::postgres::tools::{
+    Child, Ended, Exit, Invocation, Killer, ToolError, ToolSet, ToolVersion,
+};
 use crate::postgres::{InstalledTools, Tools, application_name};
 use provado_model::time::Monotonic;
 use provado_model::{Error, Reason};
@@ -126,6 +128,16 @@ impl Hands {
         let child = self.tools.spawn(invocation)?;
         self.children.add(child.killer());
         Ok(child)
+    }
+}
+
+impl Tools for Hands {
+    fn sets(&self) -> Vec<ToolSet> {
+        self.tools.sets()
+    }
+
+    fn spawn(&self, invocation: Invocation) -> Result<Child, ToolError> {
+        Self::spawn(self, invocation)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use provado_model::limits;
 use provado_model::random::SeededEntropy;
 use provado_model::time::ManualClock;
 use provado_proto::agent::v1::{AttemptResult, BackupJob, BackupOutcome, InstanceTarget};

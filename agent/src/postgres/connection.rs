@@ -12,7 +12,7 @@ pub use dsn::{Dsn, DsnError};
 pub use passfile::PassfileError;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +40,13 @@ const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "0"),
     ("default_transaction_read_only", "off"),
     ("synchronize_seqscans", "off"),
+];
+
+/// Time limits that only newer servers know, by the version that brought each: one that does not
+/// know them would refuse the connection, so they are set once it stands.
+const NEWER_LIMITS: &[(u32, &str)] = &[
+    (140_000, "SET idle_session_timeout = 0"),
+    (170_000, "SET transaction_timeout = 0"),
 ];
 
 /// Something between the agent and a server went wrong.
@@ -224,7 +231,14 @@ impl ServerAddress {
             options = options.ssl_root_cert(path);
         }
         let limit = Duration::from_secs(CONNECT_SECONDS_MAX);
-        let connecting = Box::pin(PgConnection::connect_with(&options));
+        let connecting = Box::pin(async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            let version = connection.server_version_num().unwrap_or(0);
+            for (_, sql) in NEWER_LIMITS.iter().filter(|(since, _)| *since <= version) {
+                connection.execute(*sql).await?;
+            }
+            Ok(connection)
+        });
         match tokio::time::timeout(limit, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(source)) => Err(PgError::Connect {

@@ -134,6 +134,15 @@ pub async fn create_roles(
     }
     for role in &missing {
         for group in &role.member_of {
+            // A group that was there before has rights that are not the backup's to give.
+            if rights == RoleRights::Harmless && !out.created.contains(group) {
+                out.remarks.push(format!(
+                    "role {:?} was not made a member of {group:?}, which was there before; grant \
+                     it by hand if it is wanted",
+                    role.role_name
+                ));
+                continue;
+            }
             let granted = Statement::new("GRANT ")
                 .identifier(group)
                 .text(" TO ")

@@ -36,8 +36,8 @@ pub struct Config {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    /// `sqlite:///path` for one controller or `postgres://host/database` for many. Default: the
-    /// file `controller.db` in `data_dir`.
+    /// `sqlite:///path` or `postgres://host/database`; with both, one controller works at a time.
+    /// Default: the file `controller.db` in `data_dir`.
     pub url: Option<String>,
     /// A file, readable by the controller alone, with the address in its first line: for one that
     /// holds a password. Not together with `url`.

@@ -26,7 +26,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 pub enum Engine {
     /// One file, one controller.
     Sqlite,
-    /// A server, many controllers.
+    /// A server; a controller that starts ends the work of the one before (INV-EPOCH).
     Postgres,
 }
 

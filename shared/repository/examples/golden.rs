@@ -110,6 +110,7 @@ fn options_of(
         threads: 1,
         pack_bytes_target: 4096,
         copy_forward_percent: 25,
+        own_segments_max: WriterOptions::OWN_SEGMENTS_MAX,
         avoid_packs: Vec::new(),
         signer: Arc::new(Ed25519Signer::from_seed(&[1; 32]).unwrap()),
         spool: SpoolPlace {

@@ -119,6 +119,7 @@ impl Bench {
             threads: self.threads,
             pack_bytes_target: WriterOptions::PACK_BYTES_TARGET,
             copy_forward_percent: WriterOptions::COPY_FORWARD_PERCENT,
+            own_segments_max: WriterOptions::OWN_SEGMENTS_MAX,
             avoid_packs: Vec::new(),
             signer: Arc::new(Ed25519Signer::from_seed(&[1; 32]).unwrap()),
             spool: self.spool.clone(),

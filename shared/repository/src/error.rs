@@ -173,6 +173,7 @@ impl Error {
                 | BackendErrorKind::Transient
                 | BackendErrorKind::Unsupported
                 | BackendErrorKind::Corrupt
+                | BackendErrorKind::Unreadable
                 | BackendErrorKind::Other => Reason::RepositoryIo,
             },
             Self::NoRepository { .. } => Reason::RepositoryMissing,

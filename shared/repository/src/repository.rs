@@ -338,7 +338,7 @@ impl Repository {
     }
 }
 
-async fn read_descriptor(backend: &dyn Backend) -> Result<Option<Descriptor>> {
+pub(crate) async fn read_descriptor(backend: &dyn Backend) -> Result<Option<Descriptor>> {
     let key = Key::descriptor();
     match read_small(backend, &key, DESCRIPTOR_BYTES_MAX).await {
         Ok(bytes) => Descriptor::from_bytes(&bytes, key.as_str()).map(Some),

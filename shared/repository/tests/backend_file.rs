@@ -137,3 +137,35 @@ async fn a_full_file_system_is_told_as_such_before_anything_is_written() {
     let space = backend.space().await.unwrap().unwrap();
     assert!(space.free_bytes <= space.total_bytes && space.total_bytes > 0);
 }
+
+/// The path of the root comes to lead to another directory, as when its file system is unmounted.
+fn swap(root: &Path) {
+    fs::rename(root, root.with_extension("away")).unwrap();
+    fs::create_dir(root).unwrap();
+    fs::set_permissions(root, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_stored_looked_at_or_missed_where_the_root_is_another_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root");
+    let backend = file_backend(&root);
+    let stored = Bytes::from_static(b"x");
+    backend.put(&pack(1), stored.clone()).await.unwrap();
+    let mut upload = backend.begin_put(&pack(2)).await.unwrap();
+    upload.part(stored.clone()).await.unwrap();
+    swap(&root);
+    let error = upload.finish(sha256(b"x"), 1).await.unwrap_err();
+    assert!(error.to_string().contains("still mounted"), "{error}");
+    let errors = [
+        backend.put(&pack(3), stored).await.unwrap_err(),
+        backend.head(&pack(1)).await.unwrap_err(),
+        backend.get(&pack(1), None).await.err().unwrap(),
+        backend.list(Prefix::All, None).await.unwrap_err(),
+        backend.delete(&pack(1)).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind, BackendErrorKind::Other, "{error}");
+    }
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+}

@@ -12,7 +12,7 @@ use provado_repository::check::{CheckOptions, Level};
 use provado_repository::manifest::EntryTail;
 use provado_repository::signature::Trust;
 use provado_repository::sweep::{LiveAttempt, SweepRules, plan_delete, plan_sweep};
-use provado_repository::{BackupRef, Cancel, Identity};
+use provado_repository::{BackupRef, Cancel, Error, Identity, Key};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -208,7 +208,7 @@ fn a_sweep_spares_the_young_and_the_living() {
     place.write(1, None, &content);
     // As if killed just before its commit: everything but the manifest is there.
     place.write(2, None, &content);
-    let manifest = provado_repository::Key::backup(
+    let manifest = Key::backup(
         backup_ref(2),
         provado_repository::key::BackupObject::Manifest,
     );
@@ -259,5 +259,44 @@ fn deleting_a_backup_leaves_the_others_whole_whenever_it_is_interrupted() {
             assert!(!faulty.has_struck());
             return;
         }
+    }
+}
+
+#[test]
+fn a_pack_or_the_repository_that_goes_while_a_backup_is_written_keeps_it_from_being_one() {
+    let content = some_content();
+    let is_taken: [fn(&str) -> bool; 2] = [
+        |key| key.contains("/packs/"),
+        |key| key == Key::descriptor().as_str(),
+    ];
+    for is_taken in is_taken {
+        let place = Place::new();
+        place.write(1, None, &content);
+        let mut writer = place.writer(2, Some(1));
+        let keys = place.memory.keys();
+        let taken = keys.iter().find(|key| is_taken(key.as_str())).unwrap();
+        place.memory.tamper(taken, None);
+        for entry in &content {
+            writer.begin_entry(common::head(&entry.name)).unwrap();
+            for segment in &entry.segments {
+                writer.segment(segment.clone()).unwrap();
+            }
+            let byte_count = entry.segments.iter().map(|s| s.len() as u64).sum();
+            let tail = EntryTail {
+                byte_count,
+                ..EntryTail::default()
+            };
+            writer.end_entry(tail).unwrap();
+        }
+        let error = writer.finish(common::tail()).unwrap_err();
+        assert!(
+            matches!(error, Error::Missing { .. } | Error::NoRepository { .. }),
+            "{taken}: {error}"
+        );
+        let manifest = |key: &Key| key.as_str().ends_with(".manifest");
+        assert_eq!(
+            place.memory.keys().iter().filter(|k| manifest(k)).count(),
+            1
+        );
     }
 }

@@ -215,3 +215,28 @@ proptest! {
         prop_assert_eq!(place.read(2), content);
     }
 }
+
+#[test]
+fn a_segment_that_comes_again_long_after_is_counted_once() {
+    let place = Place::new();
+    let content = content(&[
+        ("a", 40_000, 1),
+        ("b", 40_000, 2),
+        ("a again", 40_000, 1),
+        ("b again", 40_000, 2),
+    ]);
+    place.write(1, None, &content);
+    let mut options = place.options(2, Some(1));
+    options.own_segments_max = 1;
+    let written = place
+        .try_write(place.repository(), options, &content)
+        .unwrap();
+    let document = &written.document.document;
+    for pack in &document.packs {
+        assert!(pack.referenced_bytes <= pack.bytes, "{pack:?}");
+    }
+    let referenced: u64 = document.packs.iter().map(|p| p.referenced_bytes).sum();
+    assert_eq!(document.stored_bytes, referenced);
+    assert_eq!(document.reused_bytes, referenced);
+    assert_eq!(place.read(2), content);
+}

@@ -1,6 +1,7 @@
 //! `pg_dump` into the repository: the blocking part of a backup, on a thread of its own.
 
 use super::sink::{Counts, EntrySink};
+use super::whole::Expected;
 use crate::jobs::work::Hands;
 use crate::postgres::inspect::error_text;
 use crate::postgres::inventory::apply_sequence_values;
@@ -25,6 +26,8 @@ pub(super) struct Order {
     pub(super) writer: WriterOptions,
     pub(super) repository: Repository,
     pub(super) invocation: Invocation,
+    /// What the archive must hold.
+    pub(super) expected: Expected,
     pub(super) inventory: Inventory,
     /// Roles and settings as text.
     pub(super) globals: Option<Vec<u8>>,
@@ -45,6 +48,8 @@ pub(super) struct Dumped {
     pub(super) written: WrittenBackup,
     pub(super) archive: Archive,
     pub(super) ended: Ended,
+    /// What the dump itself gave reason to tell, each a sentence.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Runs the dump to its end. The manifest is written last, after every check that is possible
@@ -54,10 +59,12 @@ pub(super) fn run(order: Order, hands: &Hands) -> Result<Dumped, Error> {
         mut writer,
         repository,
         invocation,
+        expected,
         mut inventory,
         globals,
         mut warnings,
     } = order;
+    let told_before = warnings.len();
     let mut child = hands
         .spawn(invocation)
         .map_err(|error| super::tool_error(&error))?;
@@ -95,19 +102,15 @@ pub(super) fn run(order: Order, hands: &Hands) -> Result<Dumped, Error> {
     let ended = child.wait();
     let (archive, toc) = conclude(streamed, &ended, &mut sink)?;
     if let Some(toc) = &toc {
+        warnings.extend(expected.check(toc)?);
         apply_sequence_values(&mut inventory.sequences, toc);
     }
     if let Some(text) = globals {
-        let head = EntryHead {
-            kind: EntryKind::Globals.into(),
-            entry_name: "roles and settings".to_owned(),
-            ..EntryHead::default()
-        };
-        sink.whole(head, &text)
-            .map_err(|_| sink_error(&mut sink, "storing roles and settings"))?;
+        store_globals(&text, &mut sink)?;
     }
     hands.meter.phase(Phase::Committing, None, None);
     let counts = sink.counts;
+    let told = warnings.get(told_before..).unwrap_or_default().to_vec();
     let written = sink.into_writer().finish(ManifestTail {
         sections: to_sections(&inventory),
         warnings,
@@ -117,7 +120,18 @@ pub(super) fn run(order: Order, hands: &Hands) -> Result<Dumped, Error> {
         written,
         archive: Archive { counts, ..archive },
         ended,
+        warnings: told,
     })
+}
+
+fn store_globals(text: &[u8], sink: &mut EntrySink) -> Result<(), Error> {
+    let head = EntryHead {
+        kind: EntryKind::Globals.into(),
+        entry_name: "roles and settings".to_owned(),
+        ..EntryHead::default()
+    };
+    sink.whole(head, text)
+        .map_err(|_| sink_error(sink, "storing roles and settings"))
 }
 
 /// Reads until the buffer is full or the stream ends.

@@ -1,5 +1,6 @@
 //! What goes into the manifest's header, into `pg_dump`'s arguments, and into the outcome.
 
+use super::choice::Choice;
 use super::dump::Archive;
 use super::snapshot::Snapshot;
 use super::{LOCK_WAIT_MILLIS, Ready};
@@ -23,16 +24,13 @@ pub(super) fn invocation(
     job: &BackupJob,
     ready: &Ready,
     snapshot: &Snapshot,
-    application_name: &str,
-) -> Invocation {
-    let millis = job
-        .lock_wait_timeout
-        .and_then(|d| u64::try_from(d.seconds * 1000 + i64::from(d.nanos) / 1_000_000).ok())
-        .filter(|millis| *millis > 0)
-        .unwrap_or(LOCK_WAIT_MILLIS);
+    choice: Option<&Choice>,
+    work: &Work<'_>,
+) -> Result<Invocation, Error> {
+    let millis = lock_wait_millis(job);
     let environment = ready.reached.address.child_environment(
         &job.database_name,
-        application_name,
+        &work.hands.application_name,
         TEXT_SETTINGS,
     );
     let mut invocation = Invocation::new(ready.tools.program("pg_dump"))
@@ -49,14 +47,21 @@ pub(super) fn invocation(
         Scope::SchemaOnly => invocation = invocation.argument("--schema-only"),
         Scope::DataOnly => invocation = invocation.argument("--data-only"),
     }
-    if !selection.table_patterns.is_empty() {
-        invocation = invocation.argument("--strict-names");
-    }
-    for pattern in &selection.table_patterns {
-        invocation = invocation.argument(format!("--table={pattern}"));
+    if let Some(choice) = choice {
+        for argument in choice.arguments(&snapshot.encoding)? {
+            invocation = invocation.argument(argument);
+        }
     }
     invocation.output = Output::Pipe;
-    invocation
+    Ok(invocation)
+}
+
+/// Milliseconds that the inventory and `pg_dump` wait for one lock.
+pub(super) fn lock_wait_millis(job: &BackupJob) -> u64 {
+    job.lock_wait_timeout
+        .and_then(|d| u64::try_from(d.seconds * 1000 + i64::from(d.nanos) / 1_000_000).ok())
+        .filter(|millis| *millis > 0)
+        .unwrap_or(LOCK_WAIT_MILLIS)
 }
 
 /// How the backup is written.
@@ -108,6 +113,7 @@ pub(super) fn writer_options(
         threads: context.config.backup_threads,
         pack_bytes_target: WriterOptions::PACK_BYTES_TARGET,
         copy_forward_percent: WriterOptions::COPY_FORWARD_PERCENT,
+        own_segments_max: WriterOptions::OWN_SEGMENTS_MAX,
         avoid_packs: Vec::new(),
         signer: work.signer(),
         spool: work.spool()?,

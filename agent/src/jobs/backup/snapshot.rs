@@ -4,7 +4,7 @@
 use crate::jobs::place::{query_failed, unreachable};
 use crate::postgres::connection::{PgError, ServerAddress};
 use crate::postgres::inventory;
-use crate::postgres::sql::ReadRow as _;
+use crate::postgres::sql::{ReadRow as _, Statement};
 use provado_model::{Error, Reason};
 use provado_proto::repository::v1::Inventory;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -17,6 +17,9 @@ const EXPORT: &str = "\
         pg_catalog.current_setting('server_version') AS version, \
         pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding \
     FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
+
+/// The longest wait that the server takes, about 24 days.
+const LOCK_WAIT_MILLIS_MAX: u64 = 2_147_483_647;
 
 /// An open snapshot with what was read in it.
 pub(super) struct Snapshot {
@@ -33,11 +36,13 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes a snapshot of the database and reads its inventory.
+    /// Takes a snapshot of the database and reads its inventory. Definitions are read under locks:
+    /// for one of them it waits `lock_wait_millis`, as `pg_dump` does, then it fails.
     pub(super) async fn take(
         address: &ServerAddress,
         database: &str,
         application_name: &str,
+        lock_wait_millis: u64,
     ) -> Result<Self, Error> {
         let mut connection =
             address
@@ -58,6 +63,11 @@ impl Snapshot {
             .execute(BEGIN)
             .await
             .map_err(failed("begin the transaction of the snapshot"))?;
+        Statement::new("SET LOCAL lock_timeout TO ")
+            .number(i64::try_from(lock_wait_millis.min(LOCK_WAIT_MILLIS_MAX)).unwrap_or(0))
+            .execute(&mut connection, "limit the wait for a lock")
+            .await
+            .map_err(|error| query_failed(&error))?;
         let row = sqlx::query(EXPORT)
             .fetch_one(&mut connection)
             .await

@@ -1,9 +1,11 @@
 //! Compares what a backup's database held with what is found, and names every difference.
 //!
 //! Pure. What is not compared is said in the options, never silently left out: objects that
-//! belong to an extension stand or fall with the extension and its version.
+//! belong to an extension stand or fall with the extension. Its version is the server's matter,
+//! since a dump does not ask for one: another version is told by [`extension_versions`].
 
 mod items;
+mod normal;
 
 use items::{Item, items};
 use provado_proto::agent::v1::Difference;
@@ -84,6 +86,27 @@ pub fn compare(
     out
 }
 
+/// Extensions whose version is another than in the backup, each as a sentence.
+pub fn extension_versions(expected: &Inventory, found: &Inventory) -> Vec<String> {
+    let found: BTreeMap<&str, &str> = found
+        .extensions
+        .iter()
+        .map(|e| (e.extension_name.as_str(), e.version.as_str()))
+        .collect();
+    let expected = expected.extensions.iter();
+    expected
+        .filter_map(|e| {
+            let version = found.get(e.extension_name.as_str())?;
+            (*version != e.version).then(|| {
+                format!(
+                    "extension {} is {version} here, it was {} in the backup",
+                    e.extension_name, e.version
+                )
+            })
+        })
+        .collect()
+}
+
 fn compare_item(expected: &Item, found: &Item, out: &mut Vec<Difference>) {
     for (aspect, value) in &expected.aspects {
         let other = found.aspects.get(aspect).map_or("", String::as_str);
@@ -115,7 +138,7 @@ fn difference(object: &str, aspect: &str, expected: &str, found: &str) -> Differ
 mod tests {
     use super::*;
     use provado_proto::repository::v1::{
-        ColumnFacts, ConstraintFacts, IndexFacts, RelationFacts, RelationKind, SequenceFacts,
+        ColumnFacts, ConstraintFacts, ExtensionFacts, IndexFacts, RelationFacts, RelationKind, SequenceFacts,
     };
 
     fn options() -> CompareOptions {
@@ -193,7 +216,7 @@ mod tests {
         );
         check(
             |i| i.indexes[0].valid = false,
-            &["index s.t_i on s.t: validity: \"valid\" -> \"invalid\""],
+            &["index s.t_i on s.t: presence: \"present\" -> \"missing\""],
         );
         check(
             |i| i.sequences[0].last_value = 41,
@@ -219,6 +242,34 @@ mod tests {
             },
             &["table s.extra: presence: \"absent\" -> \"present\""],
         );
+    }
+
+    #[test]
+    fn what_pg_dump_leaves_out_is_not_missed_and_versions_are_only_told() {
+        let mut expected = sample();
+        expected.indexes[0].valid = false;
+        let mut found = sample();
+        found.indexes.clear();
+        assert_eq!(compare(&expected, &found, options()), vec![]);
+        expected.relations[0].kind = RelationKind::PartitionedTable.into();
+        found.relations[0].kind = RelationKind::PartitionedTable.into();
+        assert_eq!(compare(&expected, &found, options()).len(), 1);
+
+        let extension = |version: &str| Inventory {
+            extensions: vec![ExtensionFacts {
+                extension_name: "hstore".to_owned(),
+                version: version.to_owned(),
+                ..ExtensionFacts::default()
+            }],
+            ..Inventory::default()
+        };
+        let (old, new) = (extension("1.7"), extension("1.8"));
+        assert_eq!(compare(&old, &new, options()), vec![]);
+        assert_eq!(
+            extension_versions(&old, &new),
+            ["extension hstore is 1.8 here, it was 1.7 in the backup"]
+        );
+        assert_eq!(extension_versions(&old, &old), [""; 0]);
     }
 
     #[test]

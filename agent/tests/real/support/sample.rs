@@ -33,6 +33,9 @@ CREATE TABLE app.orders_2026 PARTITION OF app.orders
 CREATE INDEX orders_total ON app.orders (total) WHERE total > 10;
 CREATE INDEX customers_data ON app.customers USING gin (data);
 CREATE VIEW app.rich AS SELECT name, amount FROM app.customers WHERE amount > 100;
+CREATE TABLE app.states (s varchar(9) CHECK (s IN ('new', 'old')));
+CREATE VIEW app.known_states AS SELECT s FROM app.states WHERE s IN ('new', 'old');
+CREATE INDEX states_known ON app.states (s) WHERE s IN ('new', 'old');
 CREATE MATERIALIZED VIEW app.totals AS
     SELECT customer, sum(total) AS total FROM app.orders GROUP BY customer;
 CREATE UNIQUE INDEX totals_key ON app.totals (customer);

@@ -49,7 +49,7 @@ pub struct FileOptions {
 /// A repository in a file system.
 #[derive(Debug, Clone)]
 pub struct FileBackend {
-    root: Arc<PathBuf>,
+    root: Arc<tree::Root>,
     options: FileOptions,
 }
 
@@ -65,20 +65,29 @@ impl FileBackend {
         }
         tree::prepare_root(root, options.create)?;
         Ok(Self {
-            root: Arc::new(root.to_owned()),
+            root: Arc::new(tree::Root::of(root)?),
             options,
         })
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(key.as_str())
+        self.root.path.join(key.as_str())
     }
 
+    /// Runs work on paths. Before and after it the root must be the directory that was opened: where
+    /// a file system was unmounted meanwhile, nothing is "not there" and nothing was stored.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> BackendResult<T> + Send + 'static,
     ) -> BackendResult<T> {
-        blocking(work).await
+        let root = Arc::clone(&self.root);
+        blocking(move || {
+            root.is_the_same()?;
+            let done = work();
+            root.is_the_same()?;
+            done
+        })
+        .await
     }
 }
 
@@ -107,26 +116,27 @@ impl Backend for FileBackend {
     }
 
     fn place(&self) -> String {
-        self.root.display().to_string()
+        self.root.path.display().to_string()
     }
 
     async fn begin_put(&self, key: &Key) -> BackendResult<Box<dyn Upload>> {
         let (backend, key) = (self.clone(), key.clone());
         self.run(move || {
-            let free = tree::space(&backend.root)?.free_bytes;
+            let free = tree::space(&backend.root.path)?.free_bytes;
             let reserve = backend.options.free_bytes_min;
             if free < reserve {
                 return Err(BackendError::new(
                     BackendErrorKind::Full,
                     format!(
                         "{} has {free} bytes free, {reserve} are to be left free",
-                        backend.root.display()
+                        backend.root.path.display()
                     ),
                 ));
             }
             let target = backend.path(&key);
             let entropy = &*backend.options.entropy;
-            let upload = upload::FileUpload::begin(&backend.root, target, key, entropy)?;
+            let upload =
+                upload::FileUpload::begin(Arc::clone(&backend.root), target, key, entropy)?;
             Ok(Box::new(upload) as Box<dyn Upload>)
         })
         .await
@@ -167,7 +177,7 @@ impl Backend for FileBackend {
 
     async fn list(&self, prefix: Prefix, after: Option<&Key>) -> BackendResult<Page> {
         let (root, after) = (Arc::clone(&self.root), after.cloned());
-        self.run(move || tree::list(&root, prefix, after.as_ref()))
+        self.run(move || tree::list(&root.path, prefix, after.as_ref()))
             .await
     }
 
@@ -186,12 +196,12 @@ impl Backend for FileBackend {
 
     async fn space(&self) -> BackendResult<Option<Space>> {
         let root = Arc::clone(&self.root);
-        self.run(move || tree::space(&root).map(Some)).await
+        self.run(move || tree::space(&root.path).map(Some)).await
     }
 
     async fn sweep_uploads(&self) -> BackendResult<u64> {
         let root = Arc::clone(&self.root);
-        self.run(move || upload::sweep(&root)).await
+        self.run(move || upload::sweep(&root.path)).await
     }
 }
 
@@ -218,7 +228,7 @@ fn metadata(file: &File, key: &Key) -> BackendResult<Metadata> {
 
 fn not_a_file(key: &Key) -> BackendError {
     BackendError::new(
-        BackendErrorKind::Other,
+        BackendErrorKind::Unreadable,
         format!("{key} is not a regular file"),
     )
 }

@@ -37,7 +37,10 @@ pub enum BackendErrorKind {
     Corrupt,
     /// What was read back right after it was written is not what was written.
     Differs,
-    /// Anything else.
+    /// The place answers, but what lies under the object's name cannot be read: a bad sector, a
+    /// damaged file system, no file at all.
+    Unreadable,
+    /// Anything else, which says nothing of an object: no memory, no file handles, a stale mount.
     Other,
 }
 
@@ -64,6 +67,19 @@ impl BackendError {
         }
     }
 
+    /// An error of the operating system on the way to durability: a sync or a change of names that
+    /// failed is never worth another look, since what can be seen then may be gone with the power.
+    pub fn not_durable(message: impl Into<String>, source: std::io::Error) -> Self {
+        let error = Self::io(message, source);
+        match error.kind {
+            BackendErrorKind::Transient => Self {
+                kind: BackendErrorKind::Other,
+                ..error
+            },
+            _ => error,
+        }
+    }
+
     /// An error of the operating system; the kind follows from it.
     pub fn io(message: impl Into<String>, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
@@ -72,6 +88,7 @@ impl BackendError {
             Io::PermissionDenied | Io::ReadOnlyFilesystem => BackendErrorKind::Denied,
             Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => BackendErrorKind::Full,
             Io::TimedOut | Io::Interrupted | Io::ResourceBusy => BackendErrorKind::Transient,
+            _ if is_of_the_object(&source) => BackendErrorKind::Unreadable,
             _ => BackendErrorKind::Other,
         };
         Self {
@@ -80,6 +97,16 @@ impl BackendError {
             source: Some(Box::new(source)),
         }
     }
+}
+
+/// Whether an error tells of what is stored: a bad sector, a file system that finds itself damaged
+/// (`EUCLEAN`, `EBADMSG` on Linux), a link in an object's place.
+fn is_of_the_object(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let found = error.raw_os_error();
+    [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::LOOP]
+        .iter()
+        .any(|errno| found == Some(errno.raw_os_error()))
 }
 
 /// A result of a backend.

@@ -158,7 +158,8 @@ impl CheckReport {
 
 impl Repository {
     /// Checks one backup and everything it needs, the repository's descriptor included. Fails
-    /// only if the check could not be carried out.
+    /// only if the check could not be carried out; so it is where the repository itself is not to
+    /// be had, at the beginning or when damage was found.
     pub fn check(&self, backup: BackupRef, options: &CheckOptions<'_>) -> Result<CheckReport> {
         if options.level == Level::Readable && options.identity.is_none() {
             return Err(Error::Misuse("a check at level readable needs an identity"));
@@ -193,8 +194,8 @@ impl Damage {
                 let what = format!("it claims to be of format version {found}");
                 Ok(Self::of(DamageKind::Content, key, what))
             }
-            // A bad sector shows so: the object is there and its bytes are not to be had.
-            Error::Backend { source, .. } if source.kind == Kind::Other => {
+            // A bad sector shows so. Every other error is the host's or the mount's.
+            Error::Backend { source, .. } if source.kind == Kind::Unreadable => {
                 let what = format!("it cannot be read ({source})");
                 Ok(Self::of(DamageKind::Unreadable, key, what))
             }

@@ -2,6 +2,7 @@
 
 use super::{CheckOptions, CheckProgress, CheckReport, Damage, DamageKind, Level};
 use super::{names, object, pack};
+use crate::backend::{BackendError, BackendErrorKind};
 use crate::descriptor::Descriptor;
 use crate::document::{Countersignature, SignedDocument};
 use crate::error::{Error, Result};
@@ -133,6 +134,7 @@ pub(super) fn run(
         names::locate(&state, &document, &tasks)?;
         names::add(&state, &document)?;
     }
+    confirm(&state)?;
     let mut damage = state
         .damage
         .into_inner()
@@ -150,15 +152,12 @@ pub(super) fn run(
     })
 }
 
-/// Whether the descriptor still is what it was when the repository was opened.
+/// Whether the descriptor still is what it was when the repository was opened. One that is not to
+/// be had tells that the repository is not, and nothing of a backup.
 fn descriptor(state: &State<'_>) -> Result<()> {
     let key = Key::descriptor();
     state.objects.fetch_add(1, Ordering::Relaxed);
-    let read = state.repository.read_small(&key, DESCRIPTOR_BYTES_MAX);
-    let found = state
-        .block_on(read)
-        .and_then(|bytes| Descriptor::from_bytes(&bytes, key.as_str()));
-    match found {
+    match Descriptor::from_bytes(&descriptor_bytes(state)?, key.as_str()) {
         Ok(found) if found == *state.repository.descriptor => Ok(()),
         Ok(_) => {
             let what = "it is not the descriptor that the repository was opened with";
@@ -167,6 +166,44 @@ fn descriptor(state: &State<'_>) -> Result<()> {
         }
         Err(error) => state.add_error(&key, error),
     }
+}
+
+fn descriptor_bytes(state: &State<'_>) -> Result<Vec<u8>> {
+    let key = Key::descriptor();
+    let read = state.repository.read_small(&key, DESCRIPTOR_BYTES_MAX);
+    match state.block_on(read) {
+        Err(Error::Missing { .. }) => Err(Error::NoRepository {
+            place: state.repository.backend.place(),
+        }),
+        other => other,
+    }
+}
+
+/// Looks again before damage is told: a file system that went away while it was checked has no
+/// descriptor either, and one that came back has what was missing.
+fn confirm(state: &State<'_>) -> Result<()> {
+    let list = state.damage_list();
+    if list.is_empty() {
+        return Ok(());
+    }
+    descriptor_bytes(state)?;
+    for damage in list.iter().filter(|d| d.kind == DamageKind::Missing) {
+        // The names are keys of this backup's own objects.
+        let Ok(key) = damage.object.parse::<Key>() else {
+            continue;
+        };
+        let looking = format!("looking for {key} again");
+        let head = async {
+            let found = state.repository.backend.head(&key).await;
+            found.map_err(Error::backend(looking.clone()))
+        };
+        if state.block_on(head)?.is_some() {
+            let what = format!("{key} was not there a moment ago and is now; check again");
+            let source = BackendError::new(BackendErrorKind::Transient, what);
+            return Err(Error::backend(looking.clone())(source));
+        }
+    }
+    Ok(())
 }
 
 /// The backup's document; without it nothing more can be said.

@@ -45,8 +45,13 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// Writes the table of `backup`, whose packs are `packs` in the order of their positions.
-    pub(crate) fn finish(mut self, backup: BackupId, packs: &[TablePack]) -> Result<Spool> {
+    /// Writes the table of `backup`, whose packs are `packs` in the order of their positions, and
+    /// tells how many stored bytes of each it refers to.
+    pub(crate) fn finish(
+        mut self,
+        backup: BackupId,
+        packs: &[TablePack],
+    ) -> Result<(Spool, Vec<u64>)> {
         // The number of records stands at the front, so they are merged once to count them. Both
         // passes read the same spool, and a table is 56 bytes a segment.
         if !self.run_lengths.is_empty() {
@@ -54,8 +59,14 @@ impl TableBuilder {
         }
         self.sort_pending();
         let mut count = 0_u64;
-        self.merge(|_| {
+        let mut referenced = vec![0_u64; packs.len()];
+        self.merge(|record| {
             count += 1;
+            let index = usize::try_from(record.pack_index).unwrap_or(usize::MAX);
+            let bytes = referenced
+                .get_mut(index)
+                .ok_or(Error::Misuse("a segment record is in no pack"))?;
+            *bytes = bytes.saturating_add(u64::from(record.stored_bytes));
             Ok(())
         })?;
         let mut out = Spool::new(self.place.clone());
@@ -76,7 +87,7 @@ impl TableBuilder {
         self.merge(|record| buffer.write_all(&record.to_bytes()).map_err(writing))?;
         buffer.flush().map_err(writing)?;
         drop(buffer);
-        Ok(out)
+        Ok((out, referenced))
     }
 
     fn sort_pending(&mut self) {

@@ -46,7 +46,11 @@ fn table(records: &[Record], memory: usize) -> Spool {
         builder.add(*record).unwrap();
     }
     let backup = BackupId::from_uuid(Uuid::from_u128(9));
-    builder.finish(backup, &packs()).unwrap()
+    let (table, referenced) = builder.finish(backup, &packs()).unwrap();
+    let distinct: BTreeSet<Record> = records.iter().copied().collect();
+    let bytes = distinct.iter().map(|r| u64::from(r.stored_bytes));
+    assert_eq!(referenced.iter().sum::<u64>(), bytes.sum::<u64>());
+    table
 }
 
 #[test]

@@ -189,7 +189,6 @@ impl Assembler {
             ..record
         };
         let bytes = u64::from(record.stored_bytes);
-        self.totals.reused += bytes;
         self.shared
             .progress
             .reused
@@ -268,12 +267,6 @@ impl Assembler {
     }
 
     fn place(&mut self, record: Record) -> Result<Record> {
-        let bytes = u64::from(record.stored_bytes);
-        let index = usize::try_from(record.pack_index).unwrap_or(usize::MAX);
-        if let Some(pack) = self.packs.get_mut(index) {
-            pack.referenced += bytes;
-        }
-        self.totals.stored += bytes;
         self.shared.own.add(record);
         self.table.add(record)?;
         Ok(record)

@@ -29,8 +29,8 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
         mut manifest,
         listing,
         table,
-        packs,
-        totals,
+        mut packs,
+        mut totals,
         store_time,
         ..
     } = assembler;
@@ -38,7 +38,14 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
     let end_time = options.clock.now();
     let parent_warnings = shared.parent.warnings.clone();
     let table_packs: Vec<TablePack> = packs.iter().map(table_pack).collect();
-    let table = table.finish(options.backup.backup_id, &table_packs)?;
+    let (table, referenced) = table.finish(options.backup.backup_id, &table_packs)?;
+    // What was added up on the way counts a segment again where it was no longer remembered; the
+    // table has each once.
+    for (pack, referenced) in packs.iter_mut().zip(&referenced) {
+        pack.referenced = *referenced;
+    }
+    totals.stored = referenced.iter().sum();
+    totals.reused = packs.iter().filter(|p| !p.new).map(|p| p.referenced).sum();
     let listing = listing.finish()?;
     for section in tail.sections {
         manifest.section(section)?;
@@ -66,6 +73,7 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
     storer.put_spool(key(BackupObject::Segments), &table)?;
     storer.put_spool(key(BackupObject::Listing), &listing)?;
     storer.put_bytes(key(BackupObject::Document), &document_bytes)?;
+    storer.are_there(&repository, options.backup.instance_id, &packs)?;
     // INV-COMMIT: only now, and by nothing else, does the backup come to be.
     storer.put_spool(key(BackupObject::Manifest), &manifest)?;
     let object = key(BackupObject::Document);

@@ -19,7 +19,7 @@ use crate::document::SignedDocument;
 use crate::error::{Error, Result};
 use crate::key::BackupRef;
 use crate::keys::{self, Recipient};
-use crate::limits::{PACK_BYTES_TARGET, SEGMENT_BYTES_MAX, THREADS_MAX};
+use crate::limits::{OWN_SEGMENTS_MAX, PACK_BYTES_TARGET, SEGMENT_BYTES_MAX, THREADS_MAX};
 use crate::manifest::{EntryHead, EntryTail, ManifestHeader, Section};
 use crate::repository::Repository;
 use crate::signature::Signer;
@@ -74,6 +74,9 @@ pub struct WriterOptions {
     pub pack_bytes_target: u64,
     /// Packs of which the parent needs less than this share, in percent, are written anew.
     pub copy_forward_percent: u8,
+    /// Segments of this backup remembered to find the same content again; what comes again after
+    /// so many others is stored, or looked up in the parent, once more.
+    pub own_segments_max: usize,
     /// Packs that are known to be damaged: what is in them is written anew.
     pub avoid_packs: Vec<PackId>,
     /// Signs the backup's document.
@@ -95,6 +98,8 @@ impl WriterOptions {
     pub const THREADS: usize = 2;
     /// Stored bytes a pack is ended at.
     pub const PACK_BYTES_TARGET: u64 = PACK_BYTES_TARGET;
+    /// Segments of a backup that are remembered.
+    pub const OWN_SEGMENTS_MAX: usize = OWN_SEGMENTS_MAX;
     /// Share below which a pack is copied forward.
     pub const COPY_FORWARD_PERCENT: u8 = 25;
 }

@@ -1,18 +1,25 @@
 //! Packs on their way to the backend: one being filled, a few being made durable.
 
+use super::assemble::Pack;
 use crate::backend::{Backend, BackendErrorKind, PutOutcome, Upload};
 use crate::cancel::{Cancel, Canceled};
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, PACKS_ENDING_MAX};
+use crate::repository::{Repository, read_descriptor};
 use crate::spool::Spool;
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use provado_model::id::InstanceId;
 use std::future::Future;
 use std::io::Read as _;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+
+/// Packs looked at side by side.
+pub(super) const HEADS_AT_ONCE: usize = 8;
 
 /// Stores objects from a thread that is not of the runtime.
 #[derive(Debug)]
@@ -135,6 +142,35 @@ impl Storer {
         self.settle()
     }
 
+    /// Makes sure that the repository still is the one that was opened and that it has every pack,
+    /// those of the parent too, which were looked at long ago. A place may change under a path.
+    pub(super) fn are_there(
+        &self,
+        repository: &Repository,
+        instance: InstanceId,
+        packs: &[Pack],
+    ) -> Result<()> {
+        self.wait(async {
+            is_the_same(repository).await?;
+            let looks = packs.iter().map(|pack| {
+                let key = Key::pack(instance, pack.id);
+                async move {
+                    match head(&*self.backend, &key).await? {
+                        Some((size, _)) if size == pack.bytes => Ok(()),
+                        Some(_) => Err(Error::damaged(key, "its size is not what was stored")),
+                        None => Err(Error::Missing {
+                            object: key.to_string(),
+                        }),
+                    }
+                }
+            });
+            stream::iter(looks)
+                .buffer_unordered(HEADS_AT_ONCE)
+                .try_collect()
+                .await
+        })?
+    }
+
     fn flush(&self, object: &mut Growing) -> Result<()> {
         if object.gathered.is_empty() {
             return Ok(());
@@ -195,6 +231,7 @@ async fn finish(
             if seen.is_none() {
                 return Err(Error::backend(format!("finishing {key}"))(error));
             }
+            read_back(&*backend, &key, sha256).await?;
             seen
         }
         Err(error) => return Err(Error::backend(format!("finishing {key}"))(error)),
@@ -210,10 +247,73 @@ async fn finish(
     Ok(())
 }
 
+/// Reads an object whole and holds it against its SHA-256.
+async fn read_back(backend: &dyn Backend, key: &Key, sha256: [u8; 32]) -> Result<()> {
+    let doing = || Error::backend(format!("reading {key} back"));
+    let mut body = backend.get(key, None).await.map_err(doing())?;
+    let mut digest = Sha256::default();
+    while let Some(chunk) = body.chunk().await.map_err(doing())? {
+        digest.update(&chunk);
+    }
+    if digest.finish() != sha256 {
+        return Err(Error::damaged(
+            key.clone(),
+            "what is stored is not what was sent",
+        ));
+    }
+    Ok(())
+}
+
+/// Fails if the place no longer holds the repository that was opened.
+async fn is_the_same(repository: &Repository) -> Result<()> {
+    let place = repository.backend.place();
+    match read_descriptor(&*repository.backend).await? {
+        Some(found) if found.repository_id == repository.id() => Ok(()),
+        Some(found) => Err(Error::OtherRepository {
+            place,
+            expected: repository.id(),
+            found: found.repository_id,
+        }),
+        None => Err(Error::NoRepository { place }),
+    }
+}
+
 async fn head(backend: &dyn Backend, key: &Key) -> Result<Option<(u64, Option<[u8; 32]>)>> {
     let info = backend
         .head(key)
         .await
         .map_err(Error::backend(format!("looking at {key}")))?;
     Ok(info.map(|info| (info.size_bytes, info.sha256)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::BackendError;
+    use crate::backend::memory::MemoryBackend;
+    use crate::hash::sha256;
+    use provado_model::time::ManualClock;
+
+    #[tokio::test]
+    async fn an_object_whose_answer_was_lost_is_read_back_before_it_counts() {
+        let memory = MemoryBackend::new(Arc::new(ManualClock::at_second(1)));
+        let key = Key::descriptor();
+        assert!(read_back(&memory, &key, sha256(b"abc")).await.is_err());
+        memory.tamper(&key, Some(Bytes::from_static(b"abc")));
+        assert!(read_back(&memory, &key, sha256(b"abc")).await.is_ok());
+        assert!(read_back(&memory, &key, sha256(b"xyz")).await.is_err());
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_never_worth_another_look() {
+        use std::io;
+        for kind in [
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::Interrupted,
+            io::ErrorKind::ResourceBusy,
+        ] {
+            let error = BackendError::not_durable("x", io::Error::from(kind));
+            assert_eq!(error.kind, BackendErrorKind::Other, "{kind}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What of the parent a new backup may refer to.
 
 use super::WriterOptions;
+use super::pack::HEADS_AT_ONCE;
 use crate::error::{Error, Result};
 use crate::key::{BackupRef, Key};
 use crate::keys::{Recipient, SegmentId};
@@ -10,9 +11,6 @@ use crate::table::{Record, SegmentTable, TablePack};
 use futures_util::{StreamExt as _, stream};
 use provado_model::id::{BackupId, PackId};
 use std::collections::BTreeSet;
-
-/// Packs looked at side by side.
-const HEADS_AT_ONCE: usize = 8;
 
 /// The parent's table and which of its packs are good to refer to.
 pub(super) struct Parent {

@@ -118,7 +118,7 @@ impl Pipeline {
         let shared = Arc::new(Shared {
             key,
             parent,
-            own: OwnSegments::default(),
+            own: OwnSegments::new(options.own_segments_max),
             progress: Arc::default(),
             times: WorkerTimes::default(),
             clock: Arc::clone(&options.clock),

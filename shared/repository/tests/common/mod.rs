@@ -238,6 +238,7 @@ impl Place {
             threads: self.threads,
             pack_bytes_target: 1 << 20,
             copy_forward_percent: 25,
+            own_segments_max: WriterOptions::OWN_SEGMENTS_MAX,
             avoid_packs: Vec::new(),
             signer: self.signer.clone(),
             spool: spool(),

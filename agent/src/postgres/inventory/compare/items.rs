@@ -1,5 +1,6 @@
 //! Facts as items: a name for people and the aspects that must be equal.
 
+use super::normal::normal;
 use super::{CompareOptions, Owners, Privileges, Scope};
 use crate::postgres::sql::quote_identifier;
 use provado_proto::repository::v1::{
@@ -40,7 +41,7 @@ impl Builder {
     /// Text that servers of different majors may write differently.
     fn definition(self, name: &str, value: &str) -> Self {
         if self.options.same_major() {
-            self.aspect(name, value)
+            self.aspect(name, normal(value))
         } else {
             self
         }
@@ -109,7 +110,6 @@ pub(super) fn items(inventory: &Inventory, options: CompareOptions) -> Vec<Item>
             format!("extension {}", name("", &f.extension_name)),
             options,
         )
-        .aspect("version", &f.version)
         .aspect("schema", &f.schema_name)
     }));
     let relations = inventory.relations.iter();
@@ -125,7 +125,12 @@ pub(super) fn items(inventory: &Inventory, options: CompareOptions) -> Vec<Item>
             .filter(|f| f.r#type != "not null")
             .map(|f| constraint(f, options)),
     );
-    out.extend(inventory.indexes.iter().map(|f| index(f, options)));
+    let indexes = inventory.indexes.iter();
+    out.extend(
+        indexes
+            .filter(|f| is_dumped(f, inventory))
+            .map(|f| index(f, options)),
+    );
     out.extend(inventory.sequences.iter().map(|f| sequence(f, options)));
     let objects = inventory.objects.iter();
     out.extend(
@@ -204,7 +209,7 @@ fn column(facts: &ColumnFacts, options: CompareOptions) -> String {
     add("", &flag(facts.not_null, "not null"));
     add("collate ", &facts.collation);
     if options.same_major() {
-        add("default ", &facts.default_expression);
+        add("default ", &normal(&facts.default_expression));
     }
     add("identity ", &facts.identity);
     add("generated ", &facts.generated);
@@ -227,6 +232,17 @@ fn constraint(facts: &ConstraintFacts, options: CompareOptions) -> Builder {
         .aspect("validity", flag(!facts.validated, "not validated"))
         .aspect("deferrable", flag(facts.deferrable, "yes"))
         .aspect("enforcement", flag(!facts.enforced, "not enforced"))
+}
+
+/// pg_dump leaves out an index that is not valid, as a failed CREATE INDEX CONCURRENTLY leaves it;
+/// that of a partitioned table is not valid before its last part is (`getIndexes` in `pg_dump.c`).
+fn is_dumped(facts: &IndexFacts, inventory: &Inventory) -> bool {
+    facts.valid
+        || inventory.relations.iter().any(|r| {
+            r.kind() == RelationKind::PartitionedTable
+                && r.schema_name == facts.schema_name
+                && r.relation_name == facts.table_name
+        })
 }
 
 fn index(facts: &IndexFacts, options: CompareOptions) -> Builder {

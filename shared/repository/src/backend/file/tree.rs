@@ -8,12 +8,56 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where unfinished uploads are, below the root. No key starts so.
 pub(super) const TEMPORARY: &str = "tmp";
 /// Directories below the root are never deeper than this.
 const DEPTH_MAX: usize = 4;
+
+/// The root and which directory it was when the repository was opened. A path may come to lead
+/// elsewhere: a file system is unmounted, and the bare mount point is a directory too.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Root {
+    /// The directory that the path leads to now.
+    pub(super) fn of(path: &Path) -> BackendResult<Self> {
+        let found = fs::metadata(path).map_err(|error| {
+            BackendError::io(
+                format!("the root {} cannot be looked at", path.display()),
+                error,
+            )
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Fails if the path leads to another directory now, or to none. Says nothing of any object.
+    pub(super) fn is_the_same(&self) -> BackendResult<()> {
+        let gone = |source| BackendError {
+            kind: BackendErrorKind::Other,
+            message: format!(
+                "the root {} is not the directory it was when the repository was opened; look \
+                 whether its file system is still mounted",
+                self.path.display()
+            ),
+            source,
+        };
+        match fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(_) => Err(gone(None)),
+            Err(error) => Err(gone(Some(Box::new(error)))),
+        }
+    }
+}
 
 /// Checks the root, or makes it.
 pub(super) fn prepare_root(root: &Path, create: CreateRoot) -> BackendResult<()> {
@@ -81,7 +125,7 @@ pub(super) fn sync_parent(path: &Path) -> BackendResult<()> {
     File::open(parent)
         .and_then(|directory| directory.sync_all())
         .map_err(|e| {
-            BackendError::io(
+            BackendError::not_durable(
                 format!("the directory {} cannot be synced", parent.display()),
                 e,
             )

@@ -1,5 +1,6 @@
 //! One object on its way into a file system, and what dead writers left of theirs.
 
+use super::tree::Root;
 use super::{blocking, tree};
 use crate::backend::{
     BackendError, BackendErrorKind, BackendResult, PutOutcome, Upload, short_body,
@@ -22,7 +23,7 @@ const NAME_TRIES_MAX: usize = 16;
 /// A file under `tmp/` that becomes an object when it is finished and is removed when dropped.
 pub(super) struct FileUpload {
     temporary: Temporary,
-    root: PathBuf,
+    root: Arc<Root>,
     target: PathBuf,
     key: Key,
     file: Arc<File>,
@@ -41,13 +42,13 @@ impl Drop for Temporary {
 
 impl FileUpload {
     pub(super) fn begin(
-        root: &Path,
+        root: Arc<Root>,
         target: PathBuf,
         key: Key,
         entropy: &dyn Entropy,
     ) -> BackendResult<Self> {
-        let folder = root.join(tree::TEMPORARY);
-        tree::make_directories(root, &folder)?;
+        let folder = root.path.join(tree::TEMPORARY);
+        tree::make_directories(&root.path, &folder)?;
         for _ in 0..NAME_TRIES_MAX {
             let path = folder.join(format!("{}.part", to_hex(&bytes::<16>(entropy))));
             let failed = |e| {
@@ -69,7 +70,7 @@ impl FileUpload {
             }
             return Ok(Self {
                 temporary,
-                root: root.to_owned(),
+                root,
                 target,
                 key,
                 file: Arc::new(file),
@@ -87,7 +88,7 @@ impl FileUpload {
         let key = &self.key;
         let failed = |what: &str| {
             let message = format!("{key} cannot be {what}");
-            move |e: io::Error| BackendError::io(message, e)
+            move |e: io::Error| BackendError::not_durable(message, e)
         };
         if self.length != length {
             return Err(short_body(length, self.length));
@@ -98,8 +99,9 @@ impl FileUpload {
         if stored != length {
             return Err(short_body(length, stored));
         }
+        self.root.is_the_same()?;
         if let Some(folder) = self.target.parent() {
-            tree::make_directories(&self.root, folder)?;
+            tree::make_directories(&self.root.path, folder)?;
         }
         match link(&self.temporary.0, &self.target) {
             Ok(()) => {}
@@ -109,6 +111,7 @@ impl FileUpload {
             Err(error) => return Err(failed("linked into place")(error)),
         }
         tree::sync_parent(&self.target)?;
+        self.root.is_the_same()?;
         Ok(PutOutcome::Created)
     }
 }
