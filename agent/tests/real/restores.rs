@@ -32,7 +32,8 @@ async fn intruder(server: &Server) -> PgConnection {
     let mut eyes = server.connect("postgres").await;
     let looking = async {
         loop {
-            let sql = "SELECT datname::text FROM pg_database WHERE datname LIKE 'provado-restore-%'";
+            let sql =
+                "SELECT datname::text FROM pg_database WHERE datname LIKE 'provado-restore-%'";
             let found: Option<String> = sqlx::query_scalar(sql)
                 .fetch_optional(&mut eyes)
                 .await
