@@ -69,6 +69,16 @@ struct CheckedUpload {
     counts: Arc<ReadBackCounts>,
 }
 
+impl CheckedUpload {
+    fn differs(&self) -> BackendError {
+        self.counts.differed.store(true, Ordering::SeqCst);
+        BackendError::new(
+            BackendErrorKind::Differs,
+            format!("{} was read back and is not what was written", self.key),
+        )
+    }
+}
+
 #[async_trait]
 impl Upload for CheckedUpload {
     async fn part(&mut self, bytes: Bytes) -> BackendResult<()> {
@@ -93,17 +103,23 @@ impl Upload for CheckedUpload {
         let mut body = self.inner.get(&self.key, None).await?;
         let mut digest = Sha256::new();
         let mut read = 0_u64;
-        while let Some(chunk) = body.chunk().await? {
-            read += chunk.len() as u64;
-            digest.update(&chunk);
+        loop {
+            match body.chunk().await {
+                Ok(Some(chunk)) => {
+                    read += chunk.len() as u64;
+                    digest.update(&chunk);
+                }
+                Ok(None) => break,
+                // Shorter than it said: bytes are missing, the reading itself did not fail.
+                Err(error) if error.kind == BackendErrorKind::Corrupt => {
+                    return Err(self.differs());
+                }
+                Err(error) => return Err(error),
+            }
         }
         let found: [u8; 32] = digest.finalize().into();
         if found != sha256 || read != length {
-            self.counts.differed.store(true, Ordering::SeqCst);
-            return Err(BackendError::new(
-                BackendErrorKind::Corrupt,
-                format!("{} was read back and is not what was written", self.key),
-            ));
+            return Err(self.differs());
         }
         self.counts.read_bytes.fetch_add(read, Ordering::SeqCst);
         outcome
@@ -162,6 +178,7 @@ impl Backend for ReadBack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provado_model::Reason;
     use provado_model::time::SystemClock;
     use provado_repository::backend::fault::{Fault, FaultBackend};
     use provado_repository::backend::memory::MemoryBackend;
@@ -176,11 +193,18 @@ mod tests {
         assert_eq!(counts.written_bytes(), 24);
 
         // Operations of a put with read-back: begin, part, finish, get, chunk.
-        for fault in [Fault::Corrupt, Fault::Cut] {
+        for (fault, reason) in [
+            (Fault::Corrupt, Reason::ReadBackDiffers),
+            (Fault::Cut, Reason::ReadBackDiffers),
+            // Where the reading itself fails, nothing is known of the bytes.
+            (Fault::Fail, Reason::RepositoryIo),
+        ] {
             let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::new(SystemClock::shared()));
             let faulty = Arc::new(FaultBackend::new(inner, fault, 5));
             let (layer, counts) = ReadBack::over(faulty);
-            assert!(layer.put(&Key::descriptor(), bytes.clone()).await.is_err());
+            let put = layer.put(&Key::descriptor(), bytes.clone()).await;
+            let told = provado_repository::Error::backend("storing")(put.unwrap_err());
+            assert_eq!(told.reason(), reason, "{fault:?}");
             assert!(!counts.all_equal(), "{fault:?}");
         }
     }

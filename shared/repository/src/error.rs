@@ -163,6 +163,7 @@ impl Error {
             Self::Backend { source, .. } => match source.kind {
                 BackendErrorKind::Full => Reason::DiskFull,
                 BackendErrorKind::Permissions => Reason::RepositoryPermissions,
+                BackendErrorKind::Differs => Reason::ReadBackDiffers,
                 BackendErrorKind::NotFound
                 | BackendErrorKind::Denied
                 | BackendErrorKind::Transient
