@@ -149,6 +149,8 @@ reasons! {
     AuditChainBroken = "AUDIT_CHAIN_BROKEN", Corrupt;
     /// Agents or manifests know more than the controller's database.
     ControllerAmnesia = "CONTROLLER_AMNESIA", NotAllowedNow;
+    /// The controller's clock is far ahead of where it was last seen; deletes wait.
+    ClockJumped = "CLOCK_JUMPED", NotAllowedNow;
     /// The attempt's lease ended without a report, as often as the policy allows.
     AttemptsExhausted = "ATTEMPTS_EXHAUSTED", Unavailable;
     /// The agent would not take the attempt.
