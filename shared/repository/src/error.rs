@@ -21,7 +21,11 @@ pub enum Error {
         source: BackendError,
     },
     /// There is no repository at this place.
-    #[error("there is no repository at {place}; create one with `provado repository init`")]
+    #[error(
+        "there is no repository at {place}: look first whether its disk is mounted \
+         (`findmnt -T {place}`); only one that was never there is made with `provado repository \
+         init`"
+    )]
     NoRepository {
         /// The place.
         place: String,
