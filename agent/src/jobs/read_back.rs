@@ -69,14 +69,12 @@ struct CheckedUpload {
     counts: Arc<ReadBackCounts>,
 }
 
-impl CheckedUpload {
-    fn differs(&self) -> BackendError {
-        self.counts.differed.store(true, Ordering::SeqCst);
-        BackendError::new(
-            BackendErrorKind::Differs,
-            format!("{} was read back and is not what was written", self.key),
-        )
-    }
+fn differs(key: &Key, counts: &ReadBackCounts) -> BackendError {
+    counts.differed.store(true, Ordering::SeqCst);
+    BackendError::new(
+        BackendErrorKind::Differs,
+        format!("{key} was read back and is not what was written"),
+    )
 }
 
 #[async_trait]
@@ -86,21 +84,25 @@ impl Upload for CheckedUpload {
     }
 
     async fn finish(self: Box<Self>, sha256: [u8; 32], length: u64) -> BackendResult<PutOutcome> {
-        let outcome = self.upload.finish(sha256, length).await;
+        let Self {
+            key,
+            upload,
+            inner,
+            counts,
+        } = *self;
+        let outcome = upload.finish(sha256, length).await;
         match &outcome {
             Ok(PutOutcome::Created) => {}
             // The answer may have been lost after the object came to be; then it counts as well.
             Err(error) if error.kind == BackendErrorKind::Transient => {
-                if self.inner.head(&self.key).await?.is_none() {
+                if inner.head(&key).await?.is_none() {
                     return outcome;
                 }
             }
             Ok(PutOutcome::AlreadyThere) | Err(_) => return outcome,
         }
-        self.counts
-            .written_bytes
-            .fetch_add(length, Ordering::SeqCst);
-        let mut body = self.inner.get(&self.key, None).await?;
+        counts.written_bytes.fetch_add(length, Ordering::SeqCst);
+        let mut body = inner.get(&key, None).await?;
         let mut digest = Sha256::new();
         let mut read = 0_u64;
         loop {
@@ -112,16 +114,16 @@ impl Upload for CheckedUpload {
                 Ok(None) => break,
                 // Shorter than it said: bytes are missing, the reading itself did not fail.
                 Err(error) if error.kind == BackendErrorKind::Corrupt => {
-                    return Err(self.differs());
+                    return Err(differs(&key, &counts));
                 }
                 Err(error) => return Err(error),
             }
         }
         let found: [u8; 32] = digest.finalize().into();
         if found != sha256 || read != length {
-            return Err(self.differs());
+            return Err(differs(&key, &counts));
         }
-        self.counts.read_bytes.fetch_add(read, Ordering::SeqCst);
+        counts.read_bytes.fetch_add(read, Ordering::SeqCst);
         outcome
     }
 

@@ -169,6 +169,7 @@ fn order(job: &RestoreJob, ready: &Ready, name: &str, work: &Work<'_>) -> Result
     Ok(LoadOrder {
         backup: ready.backup.clone(),
         selected: ready.selected.clone(),
+        versions: ready.versions.clone(),
         address: ready.reached.address.clone(),
         database: name.to_owned(),
         tools: ready.tools.clone(),

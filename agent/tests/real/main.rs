@@ -4,7 +4,9 @@
 #![allow(unreachable_pub, dead_code)]
 
 mod activity;
+mod by_hand;
 mod damage;
+mod drills;
 mod inventory;
 mod jobs;
 mod lies;

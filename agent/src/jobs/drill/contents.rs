@@ -10,6 +10,7 @@ use crate::jobs::source::OpenBackup;
 use crate::jobs::work::{Hands, NoWatch, Work};
 use crate::postgres::copy_out::{CopyOut, CopyOutError};
 use crate::postgres::inspect::error_text;
+use crate::postgres::trouble::is_of_the_host;
 use crossbeam_channel::Receiver;
 use provado_archive::RowScanner;
 use provado_model::{Error, Reason};
@@ -263,7 +264,6 @@ fn read_all(
         hands.meter.one();
         task.item.found = match found {
             Ok(digest) => Ok(digest),
-            // A server's refusal is about the restored database; a lost connection is not.
             Err(Trouble::Contents(why)) => Err(why),
             Err(Trouble::Broken(error)) => return Err(error),
         };
@@ -278,6 +278,16 @@ pub(super) enum Trouble {
     Contents(String),
     /// Nothing can be said of it.
     Broken(Error),
+}
+
+/// A server's refusal is about the restored database, unless it tells of the host. A right that a
+/// superuser lacks was taken by the host too: by a label, or by the files' owner.
+pub(super) fn refused(sqlstate: &str, message: &str) -> Trouble {
+    let told = format!("{message} (SQLSTATE {sqlstate})");
+    if sqlstate == "42501" || is_of_the_host(sqlstate, message) {
+        return Trouble::Broken(Error::new(Reason::ToolFailed, told));
+    }
+    Trouble::Contents(told)
 }
 
 fn table(
@@ -315,9 +325,7 @@ fn table(
         Ok(()) => *connection = Some(open),
         Err(CopyOutError::Server { message, sqlstate }) => {
             *connection = Some(open);
-            return Err(Trouble::Contents(format!(
-                "{message} (SQLSTATE {sqlstate})"
-            )));
+            return Err(refused(&sqlstate, &message));
         }
         Err(_) if cancel.is_canceled() => {
             return Err(Trouble::Broken(crate::jobs::work::canceled()));

@@ -1,5 +1,7 @@
 //! Settings of a throw-away server: fast, because nothing in it has to survive anything.
 
+use crate::postgres::trouble::LOG_LINE_PREFIX;
+
 /// Bytes that may be used without pushing others out; 1 GiB where the kernel does not tell.
 pub(super) fn available_memory_bytes() -> u64 {
     let default = 1 << 30;
@@ -50,6 +52,7 @@ pub(super) fn for_speed(major: u32, memory_bytes: u64, jobs_count: u32) -> Vec<(
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
         ("log_min_messages", "warning"),
+        ("log_line_prefix", LOG_LINE_PREFIX),
         ("lc_messages", "C"),
         ("timezone", "UTC"),
         ("log_timezone", "UTC"),
