@@ -239,3 +239,25 @@ async fn a_repository_that_went_away_is_not_a_damaged_backup() {
         "{outcome:#?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_is_compared_in_parts() {
+    let server = Server::start(15);
+    server.run("postgres", "CREATE DATABASE source").await;
+    server
+        .run(
+            "source",
+            "CREATE TABLE public.large AS SELECT i AS id, repeat(md5(i::text), 3) AS t, \
+                 CASE WHEN i % 3 = 0 THEN '\\n' END AS n FROM generate_series(1, 200000) AS i; \
+             DELETE FROM public.large WHERE id % 7 = 0",
+        )
+        .await;
+    let agent = Agent::ready(&[&server]).await;
+    let backup = agent.backup(&server, "source").await;
+    let (outcome, detail) = agent.drill(&backup).await;
+    assert_eq!(outcome.failure, None, "{outcome:#?}");
+    let detail = detail.unwrap();
+    assert_eq!((detail.table_count, detail.row_count), (1, backup.row_count));
+    // Two parts of 8 MiB at least.
+    assert!(detail.plain_bytes > 16 << 20, "{}", detail.plain_bytes);
+}
