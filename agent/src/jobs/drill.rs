@@ -7,6 +7,7 @@
 
 mod contents;
 mod large_objects;
+mod parts;
 mod proof;
 mod stage;
 

@@ -257,7 +257,10 @@ async fn a_large_table_is_compared_in_parts() {
     let (outcome, detail) = agent.drill(&backup).await;
     assert_eq!(outcome.failure, None, "{outcome:#?}");
     let detail = detail.unwrap();
-    assert_eq!((detail.table_count, detail.row_count), (1, backup.row_count));
+    assert_eq!(
+        (detail.table_count, detail.row_count),
+        (1, backup.row_count)
+    );
     // Two parts of 8 MiB at least.
     assert!(detail.plain_bytes > 16 << 20, "{}", detail.plain_bytes);
 }
