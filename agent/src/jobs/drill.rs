@@ -286,23 +286,11 @@ async fn on_stage(
         "comparing rows, fingerprints and definitions",
     );
     let mut differences = said(&loaded, &mut remarks).map_err(broken)?;
-    let compared = contents::compare(backup, stage, jobs, work)
+    let selected = &plan.selected.dump_ids;
+    let (compared, found) = compare_all(backup, stage, (jobs, selected), work)
         .await
         .map_err(broken)?;
-    differences.extend(compared.differences());
-    // Connected before the database gets its own settings, which would reach the session.
-    let mut connection = stage.connect().await.map_err(broken)?;
-    stage.properties(backup, work).await.map_err(broken)?;
-    differences.extend(
-        definitions(
-            backup,
-            (stage, &mut connection),
-            &plan.selected.dump_ids,
-            work,
-        )
-        .await
-        .map_err(broken)?,
-    );
+    differences.extend(found);
     work.step("compare", start);
     Ok(Findings {
         differences,
@@ -311,6 +299,22 @@ async fn on_stage(
         recovery_millis,
         is_unreadable: false,
     })
+}
+
+/// Rows, large objects and definitions, against what the backup recorded.
+async fn compare_all(
+    backup: &OpenBackup,
+    stage: &Stage,
+    (jobs, selected): (u32, &[DumpId]),
+    work: &mut Work<'_>,
+) -> Result<(Compared, Vec<Difference>), Error> {
+    let compared = contents::compare(backup, stage, jobs, work).await?;
+    let mut differences = compared.differences();
+    // Connected before the database gets its own settings, which would reach the session.
+    let mut connection = stage.connect().await?;
+    stage.properties(backup, work).await?;
+    differences.extend(definitions(backup, (stage, &mut connection), selected, work).await?);
+    Ok((compared, differences))
 }
 
 /// Stored data that cannot be read back is the backup's fault, not the drill's.

@@ -82,16 +82,10 @@ pub(super) async fn prepare(job: &RestoreJob, work: &mut Work<'_>) -> Result<Rea
     let wanted = selected.as_ref().map_or(&[][..], |s| s.dump_ids.as_slice());
     let of_backup = (&backup, wanted);
     let found = check_target(job, of_backup, &mut connection, &mut checks, work).await?;
-    if let Some(selected) = &selected {
-        room::check(
-            &backup,
-            &selected.dump_ids,
-            &mut connection,
-            &mut checks,
-            work,
-        )
-        .await
-        .map_err(|error| place::query_failed(&error))?;
+    if selected.is_some() {
+        room::check(&backup, wanted, &mut connection, &mut checks, work)
+            .await
+            .map_err(|error| place::query_failed(&error))?;
     }
     checks.finish()?;
     let (Some(selection), Some(selected), Some(tools)) = (selection, selected, tools) else {
