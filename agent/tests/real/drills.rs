@@ -230,7 +230,10 @@ async fn a_repository_that_went_away_is_not_a_damaged_backup() {
     );
     programs.replace(
         "pg_restore",
-        &format!("case \"$*\" in *before.list*) mv {root} {away} && mkdir -m 700 {root};; esac\nexec REAL \"$@\""),
+        &format!(
+            "case \"$*\" in *before.list*) mv {root} {away} && mkdir -m 700 {root};; esac\n\
+             exec REAL \"$@\""
+        ),
     );
     let (outcome, _) = agent.drill(&backup).await;
     assert_eq!(
