@@ -226,8 +226,12 @@ async fn queued(tx: &mut Tx, world: &World, agent: AgentId) -> RunId {
 async fn an_agent_gets_as_many_attempts_as_the_configuration_says() {
     let configured = |config: &mut Config| config.limits.agent_attempts_max = 1;
     let world = World::start_as(Engine::Sqlite, configured).await;
-    let (agent, mut line, _) = connected(&world, "db1").await;
+    let agent = world.join("db1").await;
     let id = agent.id.parse().unwrap();
+    let mut hello = agent.hello("p1");
+    hello.capabilities.push("inspect".to_owned());
+    let mut line = Line::open(&world, &agent, hello).await;
+    line.welcome().await;
     let mut tx = world.running.core().db.begin().await.unwrap();
     let runs = [
         queued(&mut tx, &world, id).await,
