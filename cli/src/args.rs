@@ -111,7 +111,7 @@ pub(crate) struct Part {
     #[arg(long)]
     pub(crate) data_only: bool,
     /// Only tables that match, in pg_dump's form (`schema.table`, `*`, `?`); may be repeated.
-    #[arg(long = "table", value_name = "PATTERN")]
+    #[arg(long = "table", value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) tables: Vec<String>,
 }
 
@@ -161,5 +161,27 @@ mod tests {
             "--no-wait"
         ]));
         assert!(wait(&["provado", "drill", "run", "latest:a/b", "--wait"]));
+    }
+
+    #[test]
+    fn names_from_a_database_may_begin_with_dashes() {
+        let line = [
+            "provado", "restore", "run", "latest:a/b", "--into", "--clean", "--table", "-t",
+            "--table=--all", "--jobs", "2",
+        ];
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Command::Restore(restore::Command::Run(args)) = cli.command else {
+            panic!("{line:?}");
+        };
+        assert_eq!(args.into, "--clean");
+        assert_eq!(args.part.tables, ["-t", "--all"]);
+        assert_eq!(args.jobs, Some(2));
+        // An instance's name begins with a letter, and so does what stands before its database.
+        let line = ["provado", "backup", "run", "db1/--clean", "--table", "--t"];
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Command::Backup(backup::Command::Run(args)) = cli.command else {
+            panic!("{line:?}");
+        };
+        assert_eq!(args.part.tables, ["--t"]);
     }
 }

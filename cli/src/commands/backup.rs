@@ -50,7 +50,7 @@ pub(crate) struct RunArgs {
     #[arg(value_name = "INSTANCE[/DATABASE]")]
     target: String,
     #[command(flatten)]
-    part: Part,
+    pub(crate) part: Part,
     /// Where to; may be left out while the instance's host has one repository.
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,

@@ -31,16 +31,16 @@ pub(crate) struct RunArgs {
     /// `latest:INSTANCE/DATABASE`, an id, or a unique beginning of one.
     backup: String,
     /// The database to make; it must not exist.
-    #[arg(long, value_name = "DATABASE")]
-    into: String,
+    #[arg(long, value_name = "DATABASE", allow_hyphen_values = true)]
+    pub(crate) into: String,
     /// The instance to make it in; left out, the one the backup came from.
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
     #[command(flatten)]
-    part: Part,
+    pub(crate) part: Part,
     /// Parallel jobs; left out, one a processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=64))]
-    jobs: Option<i32>,
+    pub(crate) jobs: Option<i32>,
     /// Leave everything owned by the restoring role.
     #[arg(long)]
     no_owner: bool,
