@@ -15,8 +15,9 @@ use std::path::PathBuf;
     about,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done · 1 the run failed · 2 wrong input · 3 not found · \
-                  4 not allowed · 5 wrong state · 6 unsupported · 7 exhausted · \
-                  8 unavailable · 9 a check or drill found a difference · 70 a bug"
+                  4 not allowed · 5 exists, stale or not now · 6 unsupported · 7 exhausted · \
+                  8 unavailable · 9 a check, drill or restore found a difference · 70 a bug · \
+                  130 given up"
 )]
 pub(crate) struct Cli {
     /// How results are printed.
@@ -71,14 +72,18 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(audit::Command),
     /// Print shell completions.
-    #[command(after_help = "Example: provado completions bash > /etc/bash_completion.d/provado")]
+    #[command(
+        after_help = "Examples:\n  provado completions bash > /etc/bash_completion.d/provado\n  \
+        provado completions zsh > ~/.zfunc/_provado"
+    )]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Write man pages into a directory.
+    /// Write man pages into a directory, one a command.
+    #[command(after_help = "Example: provado man /usr/local/share/man/man1")]
     Man {
-        /// The directory.
+        /// The directory; it must exist.
         directory: PathBuf,
     },
 }
@@ -166,8 +171,17 @@ mod tests {
     #[test]
     fn names_from_a_database_may_begin_with_dashes() {
         let line = [
-            "provado", "restore", "run", "latest:a/b", "--into", "--clean", "--table", "-t",
-            "--table=--all", "--jobs", "2",
+            "provado",
+            "restore",
+            "run",
+            "latest:a/b",
+            "--into",
+            "--clean",
+            "--table",
+            "-t",
+            "--table=--all",
+            "--jobs",
+            "2",
         ];
         let cli = Cli::try_parse_from(line).unwrap();
         let Command::Restore(restore::Command::Run(args)) = cli.command else {

@@ -4,7 +4,7 @@ use super::line;
 use crate::error::{CliError, Result};
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
-use provado_model::Kind;
+use provado_model::Reason;
 
 /// Prints one message as one pretty JSON document.
 pub(crate) fn print_json<M: Message + Name>(message: &M) -> Result<()> {
@@ -12,9 +12,14 @@ pub(crate) fn print_json<M: Message + Name>(message: &M) -> Result<()> {
     Ok(())
 }
 
-fn to_json<M: Message + Name>(message: &M) -> Result<String> {
-    let trouble =
-        |what: String| CliError::new(Kind::Internal, format!("cannot print JSON: {what}"));
+/// One message as one pretty JSON document.
+pub(crate) fn to_json<M: Message + Name>(message: &M) -> Result<String> {
+    let trouble = |what: String| {
+        CliError::new(
+            Reason::Internal,
+            format!("cannot print JSON: {what}; without `-o json` the same is told in words"),
+        )
+    };
     let pool = DescriptorPool::decode(provado_proto::FILE_DESCRIPTOR_SET)
         .map_err(|error| trouble(error.to_string()))?;
     let name = M::full_name();
