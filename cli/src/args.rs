@@ -12,7 +12,6 @@ use std::path::PathBuf;
 #[command(
     name = "provado",
     version,
-    about,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done · 1 the run failed · 2 wrong input · 3 not found · \
                   4 not allowed · 5 exists, stale or not now · 6 unsupported · 7 exhausted · \
@@ -24,7 +23,13 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
     /// Profile file: which controller, and with which certificate.
-    #[arg(long, global = true, env = "PROVADO_PROFILE", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "PROVADO_PROFILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(crate) profile: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,

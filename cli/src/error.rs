@@ -81,7 +81,7 @@ impl CliError {
         if error.kind() == std::io::ErrorKind::AlreadyExists {
             return Self::new(
                 Reason::NameTaken,
-                format!("{file} exists already and was left as it is; name another"),
+                format!("{file} exists already and was not overwritten; name another"),
             );
         }
         Self::new(
@@ -177,7 +177,14 @@ impl From<Status> for CliError {
         Self {
             kind: known.map_or_else(|| kind_of(status.code()), Reason::kind),
             reason: reason.or_else(|| usual_reason(status.code()).map(|it| it.to_string())),
-            message: status.message().to_owned(),
+            message: match status.message() {
+                "" => format!(
+                    "the controller answered {:?} and said no more; see its log, and compare \
+                     `provado --version` with `provado caller self`",
+                    status.code()
+                ),
+                message => message.to_owned(),
+            },
             details: lines,
         }
     }

@@ -213,7 +213,7 @@ async fn create(
         return Err(CliError::new(
             Reason::NameTaken,
             format!(
-                "{} exists already and was left as it is; no caller was made. Name another \
+                "{} exists already and was not overwritten; no caller was made. Name another \
                  directory with --into",
                 into.display()
             ),

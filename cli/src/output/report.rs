@@ -3,7 +3,7 @@
 //! as operators do. It never lets a name from a database break a line or steer a terminal.
 
 use super::table::{Table, one_line};
-use super::{line, note};
+use super::{human, line, note};
 use std::fmt::{self, Display};
 
 /// How wide the names of facts are set.
@@ -42,6 +42,7 @@ impl Report {
 
     /// A fact: its name, then what it is.
     pub(crate) fn fact(&mut self, name: &str, value: impl Display) {
+        let value = human::or_dash(&value.to_string());
         self.line(format!("{name:<FACT_COLUMNS$}{value}"));
     }
 

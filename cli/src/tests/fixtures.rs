@@ -33,7 +33,7 @@ pub(super) fn ago(seconds: i64) -> Option<prost_types::Timestamp> {
 
 /// An id whose millisecond and whose rest are given.
 pub(super) fn id(millisecond: u16, rest: u16) -> String {
-    format!("01932f7e-{millisecond:04x}-7abc-8def-00112233{rest:04x}")
+    format!("01932f7e-{millisecond:04x}-7{rest:03x}-8def-001122334455")
 }
 
 pub(super) fn labels(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
