@@ -66,7 +66,7 @@ mod tests {
             attempt_count: 2,
             ..Run::default()
         };
-        let value: serde_json::Value = serde_json::from_str(&to_json(&run).unwrap()).unwrap();
+        let value: Value = serde_json::from_str(&to_json(&run).unwrap()).unwrap();
         assert_eq!(value["state"], "RUN_STATE_RUNNING");
         assert_eq!(value["attemptCount"], 2);
         assert_eq!(value["databaseName"], "");
