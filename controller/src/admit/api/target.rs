@@ -13,7 +13,7 @@ use crate::lifecycle::controller::{deletes_allowed, destructive_allowed};
 use crate::lifecycle::run::{RunBinding, RunKind};
 use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec};
 use crate::policy::{Repository, repository_by_id, repository_find};
-use crate::request::Violations;
+use crate::request::{Violations, not_found};
 use crate::resolve;
 use jiff::Timestamp;
 use provado_model::id::RunId;
@@ -137,7 +137,7 @@ async fn restore_binding(
 async fn source_of(tx: &mut Tx, backup: &Backup) -> Result<Instance, Error> {
     let found = instance_by_id(tx, backup.facts.instance_id).await?;
     found.ok_or_else(|| {
-        resolve::not_found(
+        not_found(
             Reason::InstanceNotFound,
             "instance",
             &backup.facts.instance_name,

@@ -67,6 +67,14 @@ reasons! {
     BackupNotFound = "BACKUP_NOT_FOUND", NotFound;
     /// No such proof.
     ProofNotFound = "PROOF_NOT_FOUND", NotFound;
+    /// No profile says which controller to ask.
+    ProfileMissing = "PROFILE_MISSING", NotFound;
+    /// A file named on the command line cannot be read.
+    FileUnreadable = "FILE_UNREADABLE", NotFound;
+    /// A file named on the command line cannot be made or written.
+    FileUnwritable = "FILE_UNWRITABLE", Unavailable;
+    /// The controller cannot be reached, or the connection to it broke.
+    ControllerUnreachable = "CONTROLLER_UNREACHABLE", Unavailable;
     /// No such caller.
     CallerNotFound = "CALLER_NOT_FOUND", NotFound;
     /// The name is taken.
