@@ -192,8 +192,7 @@ async fn what_was_in_hand_is_not_lost_by_a_controller_that_was_away() {
     let (run, named) = dispatched(&world, &host).await;
     said(&mut line, progress(&named, 7)).await;
     drop(line);
-    world.advance(SignedDuration::from_hours(1));
-    let world = world.restart().await;
+    let world = world.restart_later(SignedDuration::from_hours(1)).await;
     until("every task has run", || async {
         let mut client = HealthClient::new(world.admin().await.channel);
         let answer = client.check(HealthCheckRequest::default()).await;

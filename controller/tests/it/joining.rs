@@ -242,7 +242,8 @@ where
 async fn the_same_request_twice_at_once_has_one_answer() {
     let world = World::start_on(Engine::Postgres).await;
     let admins = [world.admin().await, world.admin().await];
-    for number in 0..10 {
+    // As many as one address may try in a row.
+    for number in 0..5 {
         let token = world.token().await;
         let strangers = [world.stranger(&token).await, world.stranger(&token).await];
         let (_keys, enroll) = EnrollKeys::new().request(&format!("db{number}"), &token);

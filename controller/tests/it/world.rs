@@ -126,7 +126,15 @@ impl World {
 
     /// Stops the controller and starts it again on the same data.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_later(SignedDuration::ZERO).await
+    }
+
+    /// The same after it was away for a while.
+    pub(crate) async fn restart_later(self, away: SignedDuration) -> Self {
         self.running.shutdown().await;
+        self.clock
+            .moved_seconds
+            .fetch_add(away.as_secs(), Ordering::SeqCst);
         let running = run(config(&self.directory, self.url.as_ref()), &self.clock).await;
         Self { running, ..self }
     }
