@@ -153,3 +153,41 @@ fn deleting_keeps_packs_while_another_backup_cannot_be_read() {
     let plan = plan_delete(&facts, &[backup(1, 10)].into(), &[]);
     assert_eq!(keys(&plan.keep), [packs[0].0.clone()]);
 }
+
+#[test]
+fn a_countersigned_backup_without_its_manifest_is_kept_and_told() {
+    let word = Key::backup(backup(1, 9), BackupObject::Countersignature);
+    let document = Key::backup(backup(1, 9), BackupObject::Document);
+    let mine = Key::pack(instance(1), pack(1));
+    let mut facts = facts(
+        &[
+            (word.clone(), Some(5000)),
+            (document.clone(), Some(5000)),
+            (mine.clone(), Some(5000)),
+        ],
+        &[(backup(1, 9), None)],
+    );
+    let manifest = Key::backup(backup(1, 9), BackupObject::Manifest);
+    facts.objects.remove(&manifest);
+    let plan = plan_sweep(&facts, &rules(&[]));
+    assert_eq!(plan.delete, vec![]);
+    for key in [&word, &document, &mine] {
+        assert!(keys(&plan.keep).contains(key), "{key}");
+    }
+    assert!(plan.remarks[0].contains("no manifest any more"));
+}
+
+#[test]
+fn one_sweep_takes_twenty_objects_or_a_twentieth() {
+    let objects = |count: u128| -> Vec<(Key, Option<i64>)> {
+        (1..=count)
+            .map(|n| (Key::pack(instance(1), pack(n)), Some(5000)))
+            .collect()
+    };
+    for (count, taken) in [(20, 20), (100, 20), (1000, 50)] {
+        let plan = plan_sweep(&facts(&objects(count), &[]), &rules(&[]));
+        let count = usize::try_from(count).unwrap();
+        assert_eq!((plan.delete.len(), plan.keep.len()), (taken, count - taken));
+        assert_eq!(plan.remarks.len(), usize::from(count > taken));
+    }
+}
