@@ -7,6 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use provado_model::id::{InstanceId, PackId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Backups without the controller's word that a remark names.
+const UNJUDGED_TOLD_MAX: usize = 20;
+
 /// What may be said of the packs of one instance.
 #[derive(Default)]
 struct Needs {
@@ -74,8 +77,43 @@ pub fn plan_sweep(facts: &SweepFacts, rules: &SweepRules) -> DeletePlan {
             ));
         }
     }
+    plan.remarks.extend(unjudged(facts, rules));
     plan.limit(facts.objects.len());
     plan
+}
+
+/// Backups that no controller has given its word for although it had the time: of an agent that
+/// was killed between the manifest and its report, for one. They are in no catalogue, and what
+/// they need is kept for them.
+fn unjudged(facts: &SweepFacts, rules: &SweepRules) -> Option<String> {
+    let is_unjudged = |backup: &&BackupRef| {
+        let manifest = facts
+            .objects
+            .get(&Key::backup(**backup, BackupObject::Manifest));
+        let live = is_live(&rules.live, backup.instance_id);
+        manifest.is_some_and(|info| decide(info, rules, live, "").is_ok())
+            && !has(facts, **backup, BackupObject::Countersignature)
+    };
+    let found: Vec<String> = facts
+        .backups
+        .keys()
+        .filter(is_unjudged)
+        .map(|backup| backup.backup_id.to_string())
+        .collect();
+    let some = found.get(..found.len().min(UNJUDGED_TOLD_MAX))?;
+    (!some.is_empty()).then(|| {
+        format!(
+            "{} backups have a manifest but no controller's word, so they are in no catalogue and \
+             keep the packs they need: {}{}",
+            found.len(),
+            some.join(", "),
+            if found.len() > some.len() {
+                " and more"
+            } else {
+                ""
+            }
+        )
+    })
 }
 
 fn has(facts: &SweepFacts, backup: BackupRef, object: BackupObject) -> bool {

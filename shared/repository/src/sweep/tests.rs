@@ -191,3 +191,24 @@ fn one_sweep_takes_twenty_objects_or_a_twentieth() {
         assert_eq!(plan.remarks.len(), usize::from(count > taken));
     }
 }
+
+#[test]
+fn a_backup_that_no_controller_vouches_for_is_told_once_it_is_old() {
+    let manifest = |n| Key::backup(backup(1, n), BackupObject::Manifest);
+    let backups = [8, 9, 10].map(|n| (backup(1, n), Some(&[][..])));
+    let mut facts = facts(&[], &backups);
+    for (number, age) in [(8, 1000), (9, 999), (10, 1000)] {
+        let info = facts.objects.get_mut(&manifest(number)).unwrap();
+        info.stored_time = Some(Timestamp::from_second(NOW - age).unwrap());
+    }
+    for number in [8, 9] {
+        let word = Key::backup(backup(1, number), BackupObject::Countersignature);
+        facts.objects.remove(&word);
+    }
+    let plan = plan_sweep(&facts, &rules(&[]));
+    assert_eq!(plan.remarks.len(), 1, "{:?}", plan.remarks);
+    assert!(plan.remarks[0].starts_with("1 backups"));
+    assert!(plan.remarks[0].contains(&backup(1, 8).backup_id.to_string()));
+    assert!(plan_sweep(&facts, &rules(&[1])).remarks.is_empty());
+    assert!(plan.delete.is_empty());
+}
