@@ -11,7 +11,8 @@ use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
 use provado_proto::agent::v1::session_service_client::SessionServiceClient;
 use provado_proto::agent::v1::{
-    AttemptProgress, Heartbeat, Hello, SessionRequest, SessionResponse, Welcome,
+    AttemptProgress, Heartbeat, Hello, SessionRequest, SessionResponse,
+    Welcome,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -217,6 +218,10 @@ impl Session {
         }
         match self.witness.show(checkpoint) {
             Ok(Shown::Kept | Shown::Same) => {}
+            Ok(Shown::Replaced(why)) => tracing::warn!(
+                "the controller's audit chain is another one than this agent was shown, {why}; an \
+                 operator agreed to go on without the old one, whose last checkpoint is kept"
+            ),
             Ok(Shown::Inconsistent(why)) => tracing::error!(
                 "the controller's audit chain was cut or rewritten since this agent last looked: \
                  the checkpoint it shows does not fit, {why}; the agent keeps the one it holds"

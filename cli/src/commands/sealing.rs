@@ -33,10 +33,15 @@ pub(super) async fn seal_for_backup(
     let Some(file) = file else {
         return Ok(String::new());
     };
-    let text = read_identity(file)?;
     let backup = backup(context, backup_text).await?;
+    seal_for_agent(context, &backup.agent, file).await
+}
+
+/// The identity in `file`, sealed to an agent by its name.
+pub(super) async fn seal_for_agent(context: &Context, agent: &str, file: &Path) -> Result<String> {
+    let text = read_identity(file)?;
     let request = GetAgentRequest {
-        name: backup.agent.clone(),
+        name: agent.to_owned(),
     };
     let answer = context
         .fleet()

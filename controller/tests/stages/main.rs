@@ -19,6 +19,7 @@ mod reports;
 mod repositories;
 mod restoring;
 mod rows;
+mod scanning;
 mod two_controllers;
 mod verifying;
 mod world;
