@@ -160,8 +160,7 @@ impl Inbox {
         {
             return Ok(Decision::EndedBefore);
         }
-        let carried_out =
-            |ended: &EndedBefore| ended.good && ended.name.run == name.run;
+        let carried_out = |ended: &EndedBefore| ended.good && ended.name.run == name.run;
         if state.ended.iter().any(carried_out) {
             return Ok(Decision::CarriedOut);
         }

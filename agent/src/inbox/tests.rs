@@ -72,9 +72,7 @@ fn a_run_that_was_held_for_a_success_is_never_carried_out_again() {
     let inbox = open(folder.path()).unwrap();
     accept(&inbox, name(1, run(1), 1));
     accept(&inbox, name(2, run(2), 1));
-    inbox
-        .settle(name(1, run(1), 1), Word::Good)
-        .unwrap();
+    inbox.settle(name(1, run(1), 1), Word::Good).unwrap();
     inbox.settle(name(2, run(2), 1), Word::Other).unwrap();
     let inbox = open(folder.path()).unwrap();
     // A controller that forgot the end of both wants another attempt of each.

@@ -11,8 +11,7 @@ use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
 use provado_proto::agent::v1::session_service_client::SessionServiceClient;
 use provado_proto::agent::v1::{
-    AttemptProgress, Heartbeat, Hello, SessionRequest, SessionResponse,
-    Welcome,
+    AttemptProgress, Heartbeat, Hello, SessionRequest, SessionResponse, Welcome,
 };
 use std::time::Duration;
 use tokio::sync::mpsc;

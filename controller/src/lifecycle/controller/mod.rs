@@ -12,6 +12,4 @@ pub use store::{
     ControllerState, STATEMENTS, amnesia_clear, amnesia_set, clock_advance, controller_get,
     controller_init, destructive_allowed, epoch_current, epoch_raise,
 };
-pub use witness::{
-    Verdict, verify as checkpoint_verify, witness_apply, witness_judge,
-};
+pub use witness::{Verdict, verify as checkpoint_verify, witness_apply, witness_judge};
