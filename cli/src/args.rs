@@ -13,18 +13,24 @@ use std::path::PathBuf;
 #[command(
     name = "provado",
     version,
-    about,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done · 1 the run failed · 2 wrong input · 3 not found · \
-                  4 not allowed · 5 wrong state · 6 unsupported · 7 exhausted · \
-                  8 unavailable · 9 a check or drill found a difference · 70 a bug"
+                  4 not allowed · 5 exists, stale or not now · 6 unsupported · 7 exhausted · \
+                  8 unavailable · 9 a check, drill or restore found a difference · 70 a bug · \
+                  130 given up"
 )]
 pub(crate) struct Cli {
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
     /// Profile file: which controller, and with which certificate.
-    #[arg(long, global = true, env = "PROVADO_PROFILE", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "PROVADO_PROFILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(crate) profile: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -75,14 +81,18 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(audit::Command),
     /// Print shell completions.
-    #[command(after_help = "Example: provado completions bash > /etc/bash_completion.d/provado")]
+    #[command(
+        after_help = "Examples:\n  provado completions bash > /etc/bash_completion.d/provado\n  \
+        provado completions zsh > ~/.zfunc/_provado"
+    )]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Write man pages into a directory.
+    /// Write man pages into a directory, one a command.
+    #[command(after_help = "Example: provado man /usr/local/share/man/man1")]
     Man {
-        /// The directory.
+        /// The directory; it must exist.
         directory: PathBuf,
     },
 }
@@ -115,7 +125,7 @@ pub(crate) struct Part {
     #[arg(long)]
     pub(crate) data_only: bool,
     /// Only tables that match, in pg_dump's form (`schema.table`, `*`, `?`); may be repeated.
-    #[arg(long = "table", value_name = "PATTERN")]
+    #[arg(long = "table", value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) tables: Vec<String>,
 }
 
@@ -165,5 +175,36 @@ mod tests {
             "--no-wait"
         ]));
         assert!(wait(&["provado", "drill", "run", "latest:a/b", "--wait"]));
+    }
+
+    #[test]
+    fn names_from_a_database_may_begin_with_dashes() {
+        let line = [
+            "provado",
+            "restore",
+            "run",
+            "latest:a/b",
+            "--into",
+            "--clean",
+            "--table",
+            "-t",
+            "--table=--all",
+            "--jobs",
+            "2",
+        ];
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Command::Restore(restore::Command::Run(args)) = cli.command else {
+            panic!("{line:?}");
+        };
+        assert_eq!(args.into, "--clean");
+        assert_eq!(args.part.tables, ["-t", "--all"]);
+        assert_eq!(args.jobs, Some(2));
+        // An instance's name begins with a letter, and so does what stands before its database.
+        let line = ["provado", "backup", "run", "db1/--clean", "--table", "--t"];
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Command::Backup(backup::Command::Run(args)) = cli.command else {
+            panic!("{line:?}");
+        };
+        assert_eq!(args.part.tables, ["--t"]);
     }
 }

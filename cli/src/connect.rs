@@ -1,13 +1,14 @@
 //! The one way to the controller: a tonic channel over TLS 1.3 with the operator's certificate.
 
 use crate::error::{CliError, Result};
-use crate::output;
+use crate::output::{self, human::Now};
 use crate::profile::Profile;
+use crate::trust;
 use hyper_util::rt::TokioIo;
-use provado_identity::tls::{LiveCertificate, authenticated_client};
+use provado_identity::tls::{LiveCertificate, TlsError, authenticated_client};
+use provado_model::Reason;
 use provado_model::error::{WARNING_HEADER, help_url};
 use provado_model::time::Clock;
-use provado_model::{Kind, Reason};
 use rustls_pki_types::ServerName;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(crate) async fn connect(profile: &Profile, clock: Arc<dyn Clock>) -> Result<
 fn heard(response: Response<Body>) -> Response<Body> {
     static TOLD: Once = Once::new();
     if let Some(text) = warning(response.headers()) {
-        TOLD.call_once(|| output::problem(&text));
+        TOLD.call_once(|| output::note(&format!("provado: {text}")));
     }
     response
 }
@@ -80,51 +81,76 @@ async fn dial(profile: &Profile, clock: Arc<dyn Clock>) -> Result<Channel> {
             Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
         }
     });
-    endpoint.connect_with_connector(dial).await.map_err(|error| {
-        CliError::new(
-            Kind::Unavailable,
-            format!(
-                "cannot reach the controller at {}: {}. Is it running, and is this its operator \
-                 address?",
-                profile.endpoint,
-                innermost(&error)
-            ),
-        )
-    })
+    endpoint
+        .connect_with_connector(dial)
+        .await
+        .map_err(|error| unreachable(profile, &error))
+}
+
+/// Why there is no connection.
+pub(crate) fn unreachable(
+    profile: &Profile,
+    error: &(dyn std::error::Error + 'static),
+) -> CliError {
+    let endpoint = &profile.endpoint;
+    if let Some(refused) = trust::refusal(error) {
+        return CliError::new(
+            Reason::CertificateInvalid,
+            format!("no connection to the controller at {endpoint}: {refused}"),
+        );
+    }
+    CliError::new(
+        Reason::ControllerUnreachable,
+        format!(
+            "cannot reach the controller at {endpoint}: {}. See whether it runs (`systemctl status \
+             provado-controller` on its host) and whether this is its operator address; it stands \
+             in the profile {}",
+            trust::innermost(error),
+            profile.file.display()
+        ),
+    )
 }
 
 fn connector(profile: &Profile, clock: Arc<dyn Clock>) -> Result<TlsConnector> {
-    let trouble = |error: &dyn std::fmt::Display| {
-        CliError::new(
-            Kind::Unauthenticated,
-            format!("the certificate of this profile cannot be used: {error}"),
-        )
-    };
-    let roots = std::fs::read_to_string(&profile.authority_file)
-        .map_err(|e| trouble(&format!("{}: {e}", profile.authority_file.display())))?;
-    let roots = provado_identity::pem::certificates(&roots).map_err(|e| trouble(&e))?;
+    let now = Now::here(&*clock);
+    let trouble = |error: &TlsError| unusable(profile, error, &now);
+    let roots = std::fs::read_to_string(&profile.authority_file).map_err(|error| {
+        CliError::unreadable("the profile's authority", &profile.authority_file, &error)
+    })?;
+    let roots = provado_identity::pem::certificates(&roots).map_err(|e| trouble(&e.into()))?;
     let certificate = LiveCertificate::from_files(
         &profile.certificate_file,
         &profile.key_file,
         Arc::clone(&clock),
     )
     .map_err(|e| trouble(&e))?;
-    if certificate.not_after() <= clock.now() {
-        return Err(trouble(&format!(
-            "it ended at {}; ask another operator for a new one with `provado caller create`",
-            certificate.not_after()
-        )));
-    }
     let config = authenticated_client(&roots, certificate, clock).map_err(|e| trouble(&e))?;
     Ok(TlsConnector::from(config))
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
+/// Why the certificate of the profile is of no use, and what to do about it.
+pub(crate) fn unusable(profile: &Profile, error: &TlsError, now: &Now) -> CliError {
+    let file = profile.file.display();
+    let message = match error {
+        TlsError::NotValidNow { not_after, .. } if *not_after <= now.time => format!(
+            "the certificate of the profile {file} ended {}. Ask another operator for a new one: \
+             `provado caller create NAME --role ROLE --into DIRECTORY`. If nobody has one, \
+             whoever runs the controller makes the first operator's anew with \
+             `provado-controller renew-profile`",
+            now.instant(*not_after)
+        ),
+        TlsError::NotValidNow { not_before, .. } => format!(
+            "the certificate of the profile {file} begins {}. The clock of this host is behind, \
+             or the controller's is ahead: compare `date` on both",
+            now.instant(*not_before)
+        ),
+        other => format!(
+            "the certificate of the profile {file} cannot be used: {}. Put the files right, or \
+             use another profile (--profile, PROVADO_PROFILE)",
+            provado_telemetry::chain(other)
+        ),
+    };
+    CliError::new(Reason::CertificateInvalid, message)
 }
 
 #[cfg(test)]

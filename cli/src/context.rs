@@ -1,10 +1,11 @@
 //! What every command has at hand: format, clock, entropy, the connection when it is needed.
 
 use crate::connect::{self, Line};
-use crate::error::Result;
-use crate::output::Format;
+use crate::error::{Exit, Result};
+use crate::output::human::Now;
+use crate::output::{self, Format, Report};
 use crate::profile::Profile;
-use jiff::Timestamp;
+use prost::{Message, Name};
 use provado_model::id::RequestId;
 use provado_model::random::{Entropy, OsEntropy};
 use provado_model::time::{Clock, SystemClock};
@@ -60,14 +61,28 @@ impl Context {
         }
     }
 
-    /// Now.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+    /// Now, where the operator is.
+    pub(crate) fn now(&self) -> Now {
+        Now::here(&*self.clock)
     }
 
     /// Whether results go out as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Prints a message: as JSON where that is wanted, else as `render` words it.
+    pub(crate) fn print<M: Message + Name>(
+        &self,
+        message: &M,
+        render: impl FnOnce(&M, &Now) -> Report,
+    ) -> Result<Exit> {
+        if self.is_json() {
+            output::print_json(message)?;
+        } else {
+            render(message, &self.now()).print();
+        }
+        Ok(Exit::Done)
     }
 
     /// A new request id: the same for every repeat of one command's call.

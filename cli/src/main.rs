@@ -8,13 +8,19 @@ mod commands;
 mod connect;
 mod context;
 mod error;
+mod listing;
 mod names;
 mod output;
 mod profile;
+#[cfg(test)]
+mod tests;
+mod trust;
 mod watch;
 
 use args::Cli;
 use clap::Parser as _;
+use error::CliError;
+use provado_model::Reason;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -26,14 +32,21 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::problem(&format!("the program could not start its runtime: {error}"));
-            return ExitCode::from(70);
+            let error = CliError::new(
+                Reason::Internal,
+                format!(
+                    "the program could not start its runtime: {error}. Look at the limits on \
+                     processes and open files (`ulimit -a`)"
+                ),
+            );
+            error.report().print();
+            return ExitCode::from(error.exit_code());
         }
     };
     match runtime.block_on(commands::run(cli)) {
         Ok(exit) => exit.code(),
         Err(error) => {
-            error.print();
+            error.report().print();
             ExitCode::from(error.exit_code())
         }
     }

@@ -21,7 +21,8 @@ impl InstanceAndDatabase {
         };
         if instance.is_empty() || database.as_deref() == Some("") {
             return Err(CliError::invalid(format!(
-                "`{text}` is not of the form INSTANCE or INSTANCE/DATABASE"
+                "`{text}` is not of the form INSTANCE or INSTANCE/DATABASE; `provado instance \
+                 list` and `provado instance show INSTANCE` tell the names"
             )));
         }
         Ok(Self {

@@ -2,16 +2,18 @@
 
 mod summary;
 
-use crate::context::Context;
+use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
-use crate::output::{self, human};
+use crate::listing::{self, Ask, ROWS_MAX};
+use crate::output::{self, Report, human};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use provado_proto::common::v1::{Phase, Progress};
-use provado_proto::operator::v1::{Run, RunState, WatchRunRequest};
+use provado_proto::operator::v1::{
+    ListRunsRequest, ListRunsResponse, Run, RunFilter, RunState, WatchRunRequest,
+};
 use std::time::Duration;
-use tonic::Code;
 
-pub(crate) use summary::{kind_word, print_end, state_word, subject};
+pub(crate) use summary::{end, exit_of, gist, handle, kind_word, parts, state_word, subject};
 
 /// Reconnections in a row before the watch gives up; the run goes on without it.
 const RECONNECTS_MAX: u32 = 30;
@@ -19,28 +21,70 @@ const RECONNECTS_MAX: u32 = 30;
 /// Shows the run just asked for: waits for its end where that is wanted, else prints its name.
 pub(crate) async fn follow(context: &Context, run: Option<Run>, wait: bool) -> Result<Exit> {
     let run = run.ok_or_else(|| CliError::answer("the run"))?;
-    if run.name.is_empty() {
-        output::note("Nothing was changed: everything that can be checked now is in order.");
-        return Ok(Exit::Done);
-    }
-    if !wait {
-        if context.is_json() {
-            output::print_json(&run)?;
-        } else {
-            output::line(human::last(&run.name));
-        }
-        return Ok(Exit::Done);
+    if !wait || run.name.is_empty() {
+        return context.print(&run, |run, _| asked(run));
     }
     if !context.is_json() {
-        output::note(&format!(
-            "{} {} (run {})",
-            kind_word(&run),
-            subject(&run),
-            human::short(&run.name)
-        ));
+        started(&run).print();
     }
     let ended = until_end(context, &run.name).await?;
-    print_end(context, &ended)
+    print_end(context, &ended).await
+}
+
+/// A run that is going to be waited for.
+pub(crate) fn started(run: &Run) -> Report {
+    let mut report = Report::new();
+    report.note(format!(
+        "{} {} (run {})",
+        kind_word(run),
+        subject(run),
+        handle(run)
+    ));
+    report
+}
+
+/// A run that nobody waits for: its id alone, for scripts.
+pub(crate) fn asked(run: &Run) -> Report {
+    let mut report = Report::new();
+    if run.name.is_empty() {
+        report.note("Nothing was changed: everything that can be checked now is in order.");
+    } else {
+        report.line(human::last(&run.name));
+    }
+    report
+}
+
+/// Prints a run that has ended, with its parts where it has some.
+pub(crate) async fn print_end(context: &Context, run: &Run) -> Result<Exit> {
+    if context.is_json() {
+        output::print_json(run)?;
+        return Ok(exit_of(run));
+    }
+    if run.part_count > 0 {
+        // How the whole ended is known all the same.
+        match parts_of(context, run).await {
+            Ok(answer) => parts(&answer).print(),
+            Err(error) => error.report().print(),
+        }
+    }
+    end(run).print();
+    Ok(exit_of(run))
+}
+
+async fn parts_of(context: &Context, run: &Run) -> Result<ListRunsResponse> {
+    let mut runs = context.runs().await?;
+    listing::all(ROWS_MAX, async |ask: Ask| {
+        let request = ListRunsRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+            filter: Some(RunFilter {
+                parent_run: run.name.clone(),
+                ..RunFilter::default()
+            }),
+        };
+        Ok(runs.list_runs(unary(request)).await?.into_inner())
+    })
+    .await
 }
 
 /// Watches a run until it has ended; a broken stream is taken up again.
@@ -76,11 +120,10 @@ pub(crate) async fn until_end(context: &Context, name: &str) -> Result<Run> {
             }
         };
         failures += 1;
-        if problem.code() != Code::Unavailable && problem.code() != Code::Unknown
-            || failures > RECONNECTS_MAX
-        {
+        let error = CliError::from(problem);
+        if !error.is_passing() || failures > RECONNECTS_MAX {
             display.clear();
-            return Err(problem.into());
+            return Err(error);
         }
         display.say("the controller is away; trying again");
         pause().await;
@@ -168,7 +211,7 @@ fn plain(run: &Run) -> String {
             )
         }
         _ if run.message.is_empty() => state_word(run.state()),
-        _ => format!("{}: {}", state_word(run.state()), run.message),
+        _ => output::one_line(&format!("{}: {}", state_word(run.state()), run.message)),
     }
 }
 
@@ -183,7 +226,7 @@ pub(crate) fn describe(run: &Run) -> String {
     };
     let mut parts = vec![phase_word(progress).to_owned()];
     if !progress.item.is_empty() {
-        parts.push(output::human_line(&progress.item));
+        parts.push(output::one_line(&progress.item));
     }
     let done = human::bytes(progress.done_bytes);
     match progress.total_bytes {

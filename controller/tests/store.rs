@@ -61,7 +61,7 @@ const CASES: &[Case] = cases![
     chain::log_lines_are_kept_once_and_bounded,
     chain::what_an_agent_remembers_is_held_against_the_chain,
     chain::amnesia_raises_the_epoch_and_holds_back_destructive_work,
-    chain::a_clock_that_goes_back_is_noticed,
+    chain::a_clock_far_ahead_of_its_mark_holds_back_deletes,
     races::of_two_that_move_a_run_one_wins,
     races::of_two_that_make_the_same_run_one_does,
     requests::the_same_request_gets_the_same_answer,

@@ -76,6 +76,10 @@ impl InventoryTask {
         let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
         let work = async {
             while let Some(connection) = connected(&mut current).await {
+                // A restore may have lost its server before it could clean up; it may be back.
+                for what in jobs::sweep_databases(&self.config).await {
+                    tracing::info!("{what}");
+                }
                 let instances = jobs::inventory(&self.config, &self.sets).await;
                 let is_news = last.as_ref() != Some(&instances);
                 let is_told = !is_news || tell(&connection, &instances).await;

@@ -269,6 +269,18 @@ async fn take_snapshot(
     let seconds = work.context.config.lock_watch_seconds;
     let watch = LockWatch::new(&ready.reached.address, &work.hands, work.context, seconds);
     let snapshot = work.watched(watch, taking).await??;
+    if snapshot.system_identifier != ready.reached.identifier {
+        return Err(Error::new(
+            Reason::TargetChanged,
+            format!(
+                "the server at {} had system identifier {} at first and {} now: it was replaced \
+                 by another; inspect the instance again",
+                ready.reached.address.describe(),
+                ready.reached.identifier,
+                snapshot.system_identifier
+            ),
+        ));
+    }
     let facts = snapshot.inventory.database.clone().unwrap_or_default();
     if job.database_oid != 0 && i64::from(facts.oid) != job.database_oid {
         return Err(Error::new(

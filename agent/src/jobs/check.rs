@@ -58,6 +58,10 @@ pub(super) async fn run(job: CheckJob, context: &JobContext) -> Result<Outcome, 
         })
         .await?;
     work.step("check", start);
+    if !report.is_good() {
+        // A repository that went away looks like one whose objects are all missing.
+        source::repository(context, target).await?;
+    }
     let detail = outcome(wire_level, &report);
     let failure = (!report.is_good()).then(|| {
         Error::new(

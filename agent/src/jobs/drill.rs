@@ -7,27 +7,33 @@
 
 mod contents;
 mod large_objects;
+mod parts;
 mod proof;
 mod stage;
 
 use super::context::JobContext;
 use super::load::words::Class;
-use super::load::{LoadOrder, Loaded, load};
+use super::load::{LoadOrder, Loaded, WorkWatch, load};
 use super::place;
 use super::restore::prepare::{jobs_count, threads};
-use super::source::OpenBackup;
+use super::source::{self, OpenBackup};
 use super::work::{NoWatch, Work};
+use crate::postgres::extensions;
+use crate::postgres::inspect::error_text;
 use crate::postgres::inventory::{
     self, CompareOptions, Created, Owners, Privileges, Scope as CompareScope, compare,
 };
-use crate::postgres::tools::{Purpose, Tools as _, choose};
+use crate::postgres::throwaway::Troubles;
+use crate::postgres::tools::{Purpose, ToolSet, Tools as _, choose};
 use contents::Compared;
 use proof::ProofFacts;
-use provado_archive::{Content, Selection};
+use provado_archive::{Content, DumpId, SelectedEntries, Selection};
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::{Difference, DrillJob, DrillOutcome, Outcome, outcome::Detail};
 use provado_proto::common::v1::{Phase, Scope};
+use sqlx::PgConnection;
 use stage::Stage;
+use std::collections::HashMap;
 
 /// What a drill found.
 struct Findings {
@@ -35,6 +41,8 @@ struct Findings {
     compared: Compared,
     remarks: Vec<String>,
     recovery_millis: i64,
+    /// Whether it is stored data that could not be read back, whatever the server says.
+    is_unreadable: bool,
 }
 
 /// Carries the job out.
@@ -51,16 +59,17 @@ pub(super) async fn run(job: DrillJob, context: &JobContext) -> Result<Outcome, 
     let tools = choose(&sets, backup.major(), Purpose::Server)
         .map_err(|error| broken(crate::jobs::backup::tool_error(&error)))?;
     check_space(&backup, context).map_err(broken)?;
+    let plan = plan(&backup, &tools, &mut work).await.map_err(broken)?;
     work.step("pre-checks", start);
 
     let start = context.clock.monotonic();
     work.phase(Phase::StartingInstance, "starting a throw-away instance");
     let version = tools.version;
     let stage = Stage::start(tools, jobs, &mut work).await.map_err(broken)?;
-    let found = on_stage(&backup, &stage, jobs, start, &mut work).await;
+    let found = on_stage((&job, &backup), (&stage, plan), jobs, start, &mut work).await;
     work.phase(Phase::CleaningUp, "removing the throw-away instance");
-    stage.end(&mut work).await;
-    let findings = found?;
+    let troubles = stage.end(&mut work).await;
+    let findings = blame(found?, &troubles)?;
     let mut remarks = findings.remarks;
     remarks.extend(findings.compared.skipped.iter().cloned());
     remarks.extend(proof::standing_remarks(&backup));
@@ -168,9 +177,68 @@ fn check_space(backup: &OpenBackup, context: &JobContext) -> Result<(), Error> {
     ))
 }
 
+/// What is restored, decided before anything is started.
+struct Plan {
+    selected: SelectedEntries,
+    /// Versions of extensions that are not this host's default.
+    versions: HashMap<DumpId, String>,
+}
+
+/// Everything of the backup, if this host has the extensions for it. An extension whose package
+/// is missing here says nothing about the backup.
+async fn plan(backup: &OpenBackup, tools: &ToolSet, work: &mut Work<'_>) -> Result<Plan, Error> {
+    let selection = Selection {
+        content: Content::All,
+        tables: Vec::new(),
+    };
+    let selected = selection
+        .resolve(&backup.toc)
+        .map_err(|error| Error::new(Reason::Internal, error.to_string()))?;
+    let is_root = rustix::process::geteuid().is_root();
+    let user = is_root.then(|| work.context.config.drill_user.clone());
+    let set = tools.clone();
+    let there = work
+        .blocking(NoWatch, move |hands| {
+            extensions::of_tools(&*hands.tools, &set, user.as_deref())
+                .map_err(|error| Error::new(Reason::ToolFailed, error_text(&error)))
+        })
+        .await?;
+    let recorded = &backup.inventory.extensions;
+    let needs = extensions::needs(&backup.toc, &selected.dump_ids, recorded, &there);
+    let lacking: Vec<String> = [needs.missing, needs.other_version].concat();
+    if lacking.is_empty() {
+        let versions = needs.versions;
+        return Ok(Plan { selected, versions });
+    }
+    Err(Error::new(
+        Reason::ExtensionsMissing,
+        format!(
+            "PostgreSQL {} in {} lacks extensions of the backup: {}; install their packages for \
+             PostgreSQL {} in these versions (postgresql-contrib has those of PostgreSQL itself)",
+            tools.version,
+            tools.directory.display(),
+            lacking.join(", "),
+            tools.version.major
+        ),
+    ))
+}
+
+/// Differences that came with trouble of this host say nothing of the backup.
+fn blame(findings: Findings, troubles: &Troubles) -> Result<Findings, Error> {
+    match troubles.first() {
+        Some(trouble) if !findings.differences.is_empty() && !findings.is_unreadable => {
+            Err(broken(Error::new(
+                Reason::ToolFailed,
+                format!("the throw-away server lacked something on this host: {trouble}"),
+            )))
+        }
+        _ => Ok(findings),
+    }
+}
+
 async fn on_stage(
-    backup: &OpenBackup,
-    stage: &Stage,
+    (job, backup): (&DrillJob, &OpenBackup),
+    (stage, plan): (&Stage, Plan),
     jobs: u32,
     start: provado_model::time::Monotonic,
     work: &mut Work<'_>,
@@ -178,16 +246,10 @@ async fn on_stage(
     let context = work.context;
     let mut remarks = stage.prepare(backup, work).await.map_err(broken)?;
     work.phase(Phase::Restoring, "restoring");
-    let selection = Selection {
-        content: Content::All,
-        tables: Vec::new(),
-    };
-    let selected = selection
-        .resolve(&backup.toc)
-        .map_err(|error| broken(Error::new(Reason::Internal, error.to_string())))?;
     let order = LoadOrder {
         backup: backup.clone(),
-        selected: selected.clone(),
+        selected: plan.selected.clone(),
+        versions: plan.versions,
         address: stage.address.clone(),
         database: stage::DATABASE.to_owned(),
         tools: stage.tools.clone(),
@@ -197,12 +259,19 @@ async fn on_stage(
         attempt: context.name.attempt.to_string(),
         cancel: context.cancel.clone(),
     };
+    let watch = WorkWatch::new(&stage.address, &work.hands);
     let loaded = work
-        .blocking(NoWatch, move |hands| load(&order, &hands))
+        .blocking(watch, move |hands| load(&order, &hands))
         .await;
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(error) if error.reason == Reason::CheckFoundDamage => return Ok(unreadable(&error)),
+        Err(error) if error.reason == Reason::CheckFoundDamage => {
+            // A repository that went away looks like one whose objects are all missing.
+            if let Some(target) = &job.backup {
+                source::repository(context, target).await.map_err(broken)?;
+            }
+            return Ok(unreadable(&error));
+        }
         Err(error) => return Err(broken(error)),
     };
     for ended in &loaded.ended {
@@ -217,24 +286,36 @@ async fn on_stage(
         Phase::Comparing,
         "comparing rows, fingerprints and definitions",
     );
-    let mut differences = said(&loaded, &mut remarks);
-    remarks.extend(stage.properties(backup, work).await.map_err(broken)?);
-    let compared = contents::compare(backup, stage, jobs, work)
+    let mut differences = said(&loaded, &mut remarks).map_err(broken)?;
+    let selected = &plan.selected.dump_ids;
+    let (compared, found) = compare_all(backup, stage, (jobs, selected), work)
         .await
         .map_err(broken)?;
-    differences.extend(compared.differences());
-    differences.extend(
-        definitions(backup, stage, &selected.dump_ids, work)
-            .await
-            .map_err(broken)?,
-    );
+    differences.extend(found);
     work.step("compare", start);
     Ok(Findings {
         differences,
         compared,
         remarks,
         recovery_millis,
+        is_unreadable: false,
     })
+}
+
+/// Rows, large objects and definitions, against what the backup recorded.
+async fn compare_all(
+    backup: &OpenBackup,
+    stage: &Stage,
+    (jobs, selected): (u32, &[DumpId]),
+    work: &mut Work<'_>,
+) -> Result<(Compared, Vec<Difference>), Error> {
+    let compared = contents::compare(backup, stage, jobs, work).await?;
+    let mut differences = compared.differences();
+    // Connected before the database gets its own settings, which would reach the session.
+    let mut connection = stage.connect().await?;
+    stage.properties(backup, work).await?;
+    differences.extend(definitions(backup, (stage, &mut connection), selected, work).await?);
+    Ok((compared, differences))
 }
 
 /// Stored data that cannot be read back is the backup's fault, not the drill's.
@@ -249,15 +330,21 @@ fn unreadable(error: &Error) -> Findings {
         compared: Compared::default(),
         remarks: Vec::new(),
         recovery_millis: 1,
+        is_unreadable: true,
     }
 }
 
-/// Errors of `pg_restore` are differences; what it only grumbles about is a remark.
-fn said(loaded: &Loaded, remarks: &mut Vec<String>) -> Vec<Difference> {
+/// Errors of `pg_restore` are differences; what it only grumbles about is a remark. An extension
+/// that could not be made is the work of its package, which is not in the backup.
+fn said(loaded: &Loaded, remarks: &mut Vec<String>) -> Result<Vec<Difference>, Error> {
     let mut out = Vec::new();
     for message in &loaded.messages {
         match message.class {
             Class::Notice => {}
+            Class::Difference if message.is_of_an_extension() => {
+                let text = format!("an extension could not be made here: {}", message.text);
+                return Err(Error::new(Reason::ExtensionsMissing, text));
+            }
             Class::Ignorable => remarks.push(format!("pg_restore: {}", message.text)),
             Class::Difference | Class::Fatal => out.push(Difference {
                 object: "pg_restore".to_owned(),
@@ -267,17 +354,16 @@ fn said(loaded: &Loaded, remarks: &mut Vec<String>) -> Vec<Difference> {
             }),
         }
     }
-    out
+    Ok(out)
 }
 
 async fn definitions(
     backup: &OpenBackup,
-    stage: &Stage,
-    selected: &[provado_archive::DumpId],
+    (stage, connection): (&Stage, &mut PgConnection),
+    selected: &[DumpId],
     work: &mut Work<'_>,
 ) -> Result<Vec<Difference>, Error> {
-    let mut connection = stage.connect().await?;
-    let reading = inventory::read(&mut connection);
+    let reading = inventory::read(connection);
     let found = work.watched(NoWatch, reading).await?;
     let found = found.map_err(|error| place::query_failed(&error))?;
     let header = backup.reader.header();

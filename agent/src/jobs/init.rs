@@ -1,5 +1,6 @@
 //! The init job: makes a repository's descriptor and tries out what its backend can do. Done
-//! twice for the same repository it is done once; another repository's place is refused.
+//! twice for the same repository it is done once; another repository's place is refused, and so is
+//! an empty place of one that was made before: its disk is not mounted.
 
 use super::context::JobContext;
 use super::place;
@@ -20,8 +21,13 @@ pub(super) async fn run(job: InitJob, context: &JobContext) -> Result<Outcome, E
     let target = place::repository_of(job.repository.as_ref())?;
     work.phase(Phase::Checking, "making the repository");
     let start = context.clock.monotonic();
-    let backend = place::backend(context, target, place::Create::IfMissing)?;
-    let making = init(context, target, &backend);
+    let create = if job.must_exist {
+        place::Create::Never
+    } else {
+        place::Create::IfMissing
+    };
+    let backend = place::backend(context, target, create)?;
+    let making = init(context, target, &backend, create);
     let (repository, already_there) = work.watched(NoWatch, making).await??;
     work.step("init", start);
     let capabilities = repository.capabilities();
@@ -42,11 +48,12 @@ async fn init(
     context: &JobContext,
     target: &RepositoryTarget,
     backend: &Arc<dyn Backend>,
+    create: place::Create,
 ) -> Result<(Repository, bool), Error> {
-    match place::open(Arc::clone(backend), target).await {
-        Ok(repository) => return Ok((repository, true)),
-        Err(error) if error.reason == Reason::RepositoryMissing => {}
-        Err(error) => return Err(error),
+    match (place::open(Arc::clone(backend), target).await, create) {
+        (Ok(repository), _) => return Ok((repository, true)),
+        (Err(error), place::Create::IfMissing) if error.reason == Reason::RepositoryMissing => {}
+        (Err(error), _) => return Err(error),
     }
     let recipients = target
         .recipients

@@ -7,6 +7,7 @@
 
 mod data;
 mod directory;
+mod watch;
 pub(super) mod words;
 
 use super::source::OpenBackup;
@@ -20,9 +21,10 @@ use directory::ArchiveDirectory;
 use provado_archive::{DirectoryLayout, DumpId, Section, SelectedEntries, TocEntry};
 use provado_model::{Error, Reason};
 use provado_repository::Cancel;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+pub(super) use watch::WorkWatch;
 use words::{Message, Words};
 
 /// Large objects that one transaction loads.
@@ -32,6 +34,8 @@ const LARGE_OBJECTS_PER_TASK: usize = 500;
 pub(super) struct LoadOrder {
     pub(super) backup: OpenBackup,
     pub(super) selected: SelectedEntries,
+    /// Versions of extensions that are not the server's default.
+    pub(super) versions: HashMap<DumpId, String>,
     pub(super) address: ServerAddress,
     pub(super) database: String,
     pub(super) tools: ToolSet,
@@ -67,7 +71,7 @@ struct Steps {
 /// Loads. Fails when nothing can be said of the result; errors that a step went on after are in
 /// the messages. Blocks the thread, which must be inside a runtime.
 pub(super) fn load(order: &LoadOrder, hands: &Hands) -> Result<Loaded, Error> {
-    let layout = DirectoryLayout::from_toc(&order.backup.toc, &[])
+    let layout = DirectoryLayout::with_versions(&order.backup.toc, &order.versions)
         .map_err(|error| Error::new(Reason::CheckFoundDamage, error.to_string()))?;
     let steps = steps(order);
     let directory = ArchiveDirectory::create(&order.spool, &order.attempt)?;

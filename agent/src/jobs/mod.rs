@@ -21,7 +21,7 @@ mod work;
 
 pub use context::{AttemptName, JobContext, Level, Observer};
 pub use inspect::inventory;
-pub use sweep::sweep;
+pub use sweep::{sweep, sweep_databases};
 
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::job::Kind;

@@ -20,6 +20,9 @@ pub(super) async fn run(job: PruneJob, context: &JobContext) -> Result<Outcome, 
     let start = context.clock.monotonic();
     work.phase(Phase::Reading, "looking for orphans");
     let plan = plan(&job, &repository, &mut work).await?;
+    for remark in &plan.remarks {
+        work.warn(remark.clone());
+    }
     let mut freed_bytes = plan.bytes();
     if !job.validate_only {
         work.phase(Phase::Pruning, "deleting orphans");

@@ -69,6 +69,14 @@ struct CheckedUpload {
     counts: Arc<ReadBackCounts>,
 }
 
+fn differs(key: &Key, counts: &ReadBackCounts) -> BackendError {
+    counts.differed.store(true, Ordering::SeqCst);
+    BackendError::new(
+        BackendErrorKind::Differs,
+        format!("{key} was read back and is not what was written"),
+    )
+}
+
 #[async_trait]
 impl Upload for CheckedUpload {
     async fn part(&mut self, bytes: Bytes) -> BackendResult<()> {
@@ -76,36 +84,46 @@ impl Upload for CheckedUpload {
     }
 
     async fn finish(self: Box<Self>, sha256: [u8; 32], length: u64) -> BackendResult<PutOutcome> {
-        let outcome = self.upload.finish(sha256, length).await;
+        let Self {
+            key,
+            upload,
+            inner,
+            counts,
+        } = *self;
+        let outcome = upload.finish(sha256, length).await;
         match &outcome {
             Ok(PutOutcome::Created) => {}
             // The answer may have been lost after the object came to be; then it counts as well.
             Err(error) if error.kind == BackendErrorKind::Transient => {
-                if self.inner.head(&self.key).await?.is_none() {
+                if inner.head(&key).await?.is_none() {
                     return outcome;
                 }
             }
             Ok(PutOutcome::AlreadyThere) | Err(_) => return outcome,
         }
-        self.counts
-            .written_bytes
-            .fetch_add(length, Ordering::SeqCst);
-        let mut body = self.inner.get(&self.key, None).await?;
+        counts.written_bytes.fetch_add(length, Ordering::SeqCst);
+        let mut body = inner.get(&key, None).await?;
         let mut digest = Sha256::new();
         let mut read = 0_u64;
-        while let Some(chunk) = body.chunk().await? {
-            read += chunk.len() as u64;
-            digest.update(&chunk);
+        loop {
+            match body.chunk().await {
+                Ok(Some(chunk)) => {
+                    read += chunk.len() as u64;
+                    digest.update(&chunk);
+                }
+                Ok(None) => break,
+                // Shorter than it said: bytes are missing, the reading itself did not fail.
+                Err(error) if error.kind == BackendErrorKind::Corrupt => {
+                    return Err(differs(&key, &counts));
+                }
+                Err(error) => return Err(error),
+            }
         }
         let found: [u8; 32] = digest.finalize().into();
         if found != sha256 || read != length {
-            self.counts.differed.store(true, Ordering::SeqCst);
-            return Err(BackendError::new(
-                BackendErrorKind::Corrupt,
-                format!("{} was read back and is not what was written", self.key),
-            ));
+            return Err(differs(&key, &counts));
         }
-        self.counts.read_bytes.fetch_add(read, Ordering::SeqCst);
+        counts.read_bytes.fetch_add(read, Ordering::SeqCst);
         outcome
     }
 
@@ -162,6 +180,7 @@ impl Backend for ReadBack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use provado_model::Reason;
     use provado_model::time::SystemClock;
     use provado_repository::backend::fault::{Fault, FaultBackend};
     use provado_repository::backend::memory::MemoryBackend;
@@ -176,11 +195,18 @@ mod tests {
         assert_eq!(counts.written_bytes(), 24);
 
         // Operations of a put with read-back: begin, part, finish, get, chunk.
-        for fault in [Fault::Corrupt, Fault::Cut] {
+        for (fault, reason) in [
+            (Fault::Corrupt, Reason::ReadBackDiffers),
+            (Fault::Cut, Reason::ReadBackDiffers),
+            // Where the reading itself fails, nothing is known of the bytes.
+            (Fault::Fail, Reason::RepositoryIo),
+        ] {
             let inner: Arc<dyn Backend> = Arc::new(MemoryBackend::new(SystemClock::shared()));
             let faulty = Arc::new(FaultBackend::new(inner, fault, 5));
             let (layer, counts) = ReadBack::over(faulty);
-            assert!(layer.put(&Key::descriptor(), bytes.clone()).await.is_err());
+            let put = layer.put(&Key::descriptor(), bytes.clone()).await;
+            let told = provado_repository::Error::backend("storing")(put.unwrap_err());
+            assert_eq!(told.reason(), reason, "{fault:?}");
             assert!(!counts.all_equal(), "{fault:?}");
         }
     }

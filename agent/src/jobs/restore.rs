@@ -12,14 +12,16 @@ mod room;
 
 use super::context::JobContext;
 use super::load::words::Class;
-use super::load::{LoadOrder, Loaded, load};
+use super::load::{LoadOrder, Loaded, WorkWatch, load};
 use super::place;
-use super::work::{NoWatch, Work};
+use super::work::Work;
+use crate::postgres::activity::HOUSEKEEPING;
+use crate::postgres::connection::{PgError, ServerAddress};
 use crate::postgres::database::{self, Properties};
 use crate::postgres::globals::{RoleRights, create_roles};
 use crate::postgres::inspect::error_text;
 use crate::postgres::inventory::{
-    self, CompareOptions, Created, Owners, Privileges, Scope, compare,
+    self, CompareOptions, Created, Owners, Privileges, Scope, compare, extension_versions,
 };
 use prepare::Ready;
 use provado_archive::Content;
@@ -29,10 +31,14 @@ use provado_proto::agent::v1::{
 };
 use provado_proto::common::v1::Phase;
 use provado_proto::repository::v1::Inventory;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use std::collections::BTreeMap;
 
 pub(super) use journal::sweep;
+
+/// How often a name is tried while a session in the database ends; the server waits up to 5 s each
+/// time by itself (`CountOtherDBBackends` in PostgreSQL's `procarray.c`).
+const RENAMES_MAX: u32 = 6;
 
 /// Carries the job out.
 pub(super) async fn run(job: RestoreJob, context: &JobContext) -> Result<Outcome, Error> {
@@ -44,10 +50,10 @@ pub(super) async fn run(job: RestoreJob, context: &JobContext) -> Result<Outcome
     let name = format!("provado-restore-{}", context.name.attempt);
     let entry = journal::write(&context.config, &ready.reached.address, &name)?;
     let result = into_new(&job, &mut ready, &name, &mut work).await;
-    if result.is_err() {
-        remove(&mut ready.connection, &name, &mut work).await;
+    // Where the server is gone the entry stays, and the database is removed once it is back.
+    if result.is_ok() || remove(&mut ready, &name, &mut work).await {
+        entry.settled();
     }
-    drop(entry);
     let detail = result?;
     let failure = (!detail.differences.is_empty()).then(|| {
         Error::new(
@@ -63,15 +69,33 @@ pub(super) async fn run(job: RestoreJob, context: &JobContext) -> Result<Outcome
     Ok(work.outcome(Detail::Restore(detail), failure.as_ref()))
 }
 
-/// Takes the unfinished database away again.
-async fn remove(connection: &mut PgConnection, name: &str, work: &mut Work<'_>) {
+/// Takes the unfinished database away again; whether that went well.
+async fn remove(ready: &mut Ready, name: &str, work: &mut Work<'_>) -> bool {
     work.phase(Phase::CleaningUp, "removing the unfinished database");
-    if let Err(error) = database::drop_ours(connection, name).await {
-        work.warn(format!(
-            "the unfinished database {name} could not be removed: {}; drop it by hand",
-            error_text(&error)
-        ));
+    if database::drop_ours(&mut ready.connection, name)
+        .await
+        .is_ok()
+    {
+        return true;
     }
+    // What failed may have been the connection.
+    match remove_anew(&ready.reached.address, name).await {
+        Ok(()) => true,
+        Err(error) => {
+            work.warn(format!(
+                "the unfinished database {name} could not be removed: {}; the agent tries again \
+                 every few minutes",
+                error_text(&error)
+            ));
+            false
+        }
+    }
+}
+
+async fn remove_anew(address: &ServerAddress, name: &str) -> Result<(), PgError> {
+    let database = &address.maintenance_database;
+    let mut connection = address.connect(database, HOUSEKEEPING).await?;
+    database::drop_ours(&mut connection, name).await
 }
 
 async fn into_new(
@@ -97,12 +121,16 @@ async fn into_new(
     database::create(&mut ready.connection, name, &facts, major)
         .await
         .map_err(query)?;
+    database::close_to_public(&mut ready.connection, name)
+        .await
+        .map_err(query)?;
 
     let start = context.clock.monotonic();
     work.phase(Phase::Restoring, "restoring");
     let order = order(job, ready, name, work)?;
+    let watch = WorkWatch::new(&ready.reached.address, &work.hands);
     let loaded = work
-        .blocking(NoWatch, move |hands| load(&order, &hands))
+        .blocking(watch, move |hands| load(&order, &hands))
         .await?;
     for ended in &loaded.ended {
         work.tool_ended(ended, ready.tools.version);
@@ -112,47 +140,78 @@ async fn into_new(
     let start = context.clock.monotonic();
     work.phase(Phase::Comparing, "comparing with the backup's inventory");
     let mut differences = said(&loaded);
+    let properties = Properties {
+        owner: !job.no_owner,
+        privileges: !job.no_acl,
+    };
+    if ready.is_partial || !properties.privileges {
+        database::open_to_public(&mut ready.connection, name)
+            .await
+            .map_err(query)?;
+    }
     if !ready.is_partial {
-        let properties = Properties {
-            owner: !job.no_owner,
-            privileges: !job.no_acl,
-        };
         let connection = &mut ready.connection;
         for remark in database::apply_properties(connection, name, &facts, properties).await {
             work.warn(remark);
         }
     }
-    differences.extend(compared(job, ready, name).await?);
+    let (found, remarks) = compared(job, ready, name).await?;
+    differences.extend(found);
+    for remark in remarks {
+        work.warn(remark);
+    }
     work.step("compare", start);
     work.check_canceled()?;
-    let database_oid = finish(job, ready, name).await?;
+    let named = finish(job, ready, name).await?;
+    differences.extend(named.difference);
     Ok(outcome(
-        job,
         ready,
         work,
         &loaded,
         differences,
-        database_oid,
+        (named.name, named.oid),
     ))
 }
 
-/// Gives the database its name; from here on it is the operator's.
-async fn finish(job: &RestoreJob, ready: &mut Ready, name: &str) -> Result<i64, Error> {
+/// The restored database as it stands in the end.
+struct Named {
+    name: String,
+    oid: i64,
+    /// Told where it could not get the name that was asked for.
+    difference: Option<Difference>,
+}
+
+/// Gives the database its name; from here on it is the operator's. What was restored is kept in
+/// any case: under the name of the making, where somebody made a database of that name meanwhile
+/// or holds on to a session that is not ours to end.
+async fn finish(job: &RestoreJob, ready: &mut Ready, name: &str) -> Result<Named, Error> {
     let connection = &mut ready.connection;
     let target = &job.database_name;
-    database::rename(connection, name, target)
-        .await
-        .map_err(|error| match error.sqlstate().as_deref() {
-            Some("42P04") => Error::new(
-                Reason::TargetExists,
-                format!("a database {target:?} was made by somebody else meanwhile"),
-            ),
-            _ => place::query_failed(&error),
-        })?;
-    let oid = database::oid_of(connection, target)
-        .await
-        .map_err(|error| place::query_failed(&error))?;
-    Ok(oid.unwrap_or(0))
+    let query = |error| place::query_failed(&error);
+    let mut tries = 1_u32;
+    let refused = loop {
+        match database::rename(connection, name, target).await {
+            Ok(()) => break None,
+            // 55006: a session in it is on its way out, or is not ours to end.
+            Err(error) if error.sqlstate().as_deref() == Some("55006") && tries < RENAMES_MAX => {
+                tries += 1;
+            }
+            Err(error) if error.sqlstate().is_some() => break Some(error),
+            Err(error) => return Err(query(error)),
+        }
+    };
+    let name = if refused.is_some() { name } else { target };
+    let oid = database::oid_of(connection, name).await.map_err(query)?;
+    Ok(Named {
+        name: name.to_owned(),
+        oid: oid.unwrap_or(0),
+        difference: refused.map(|error| Difference {
+            object: "the database".to_owned(),
+            aspect: "name".to_owned(),
+            expected: target.clone(),
+            found: format!("{name}; rename it by hand: {}", error_text(&error)),
+        }),
+    })
 }
 
 fn order(job: &RestoreJob, ready: &Ready, name: &str, work: &Work<'_>) -> Result<LoadOrder, Error> {
@@ -169,6 +228,7 @@ fn order(job: &RestoreJob, ready: &Ready, name: &str, work: &Work<'_>) -> Result
     Ok(LoadOrder {
         backup: ready.backup.clone(),
         selected: ready.selected.clone(),
+        versions: ready.versions.clone(),
         address: ready.reached.address.clone(),
         database: name.to_owned(),
         tools: ready.tools.clone(),
@@ -195,10 +255,15 @@ fn said(loaded: &Loaded) -> Vec<Difference> {
         .collect()
 }
 
-async fn compared(job: &RestoreJob, ready: &Ready, name: &str) -> Result<Vec<Difference>, Error> {
+/// What differs from the inventory of the backup, and what is worth a word.
+async fn compared(
+    job: &RestoreJob,
+    ready: &Ready,
+    name: &str,
+) -> Result<(Vec<Difference>, Vec<String>), Error> {
     let address = &ready.reached.address;
     let mut connection = address
-        .connect(name, crate::postgres::activity::HOUSEKEEPING)
+        .connect(name, HOUSEKEEPING)
         .await
         .map_err(|error| place::unreachable(address, &error))?;
     let found = inventory::read(&mut connection)
@@ -226,7 +291,8 @@ async fn compared(job: &RestoreJob, ready: &Ready, name: &str) -> Result<Vec<Dif
         found_major: ready.reached.major(),
     };
     let (expected, found) = narrowed(ready, expected, found);
-    Ok(compare(&expected, &found, options))
+    let versions = extension_versions(&expected, &found);
+    Ok((compare(&expected, &found, options), versions))
 }
 
 /// Both sides cut to what was selected, where something was.
@@ -239,12 +305,11 @@ fn narrowed(ready: &Ready, expected: Inventory, found: Inventory) -> (Inventory,
 }
 
 fn outcome(
-    job: &RestoreJob,
     ready: &Ready,
     work: &Work<'_>,
     loaded: &Loaded,
     differences: Vec<Difference>,
-    database_oid: i64,
+    (database_name, database_oid): (String, i64),
 ) -> RestoreOutcome {
     let wire = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let mut classes: BTreeMap<String, i64> = BTreeMap::new();
@@ -261,7 +326,7 @@ fn outcome(
     RestoreOutcome {
         verdict: verdict.into(),
         differences,
-        database_name: job.database_name.clone(),
+        database_name,
         database_oid,
         table_count: wire(loaded.served.table_count),
         row_count: wire(loaded.served.row_count),

@@ -16,7 +16,7 @@ const CLEAN_UP_SECONDS_MAX: u64 = 5;
 
 /// Ends backends of these runs, removes throw-away instances of dead agents, directories of pipes
 /// and unfinished databases. Tells what was done, each a sentence; what cannot be done now is
-/// tried again at the next start.
+/// tried again at the next start, unfinished databases by [`sweep_databases`].
 ///
 /// Call it once, before any job starts, with the runs that an earlier life of this agent was busy
 /// with: backends of other runs may belong to another agent that serves the same server.
@@ -38,6 +38,11 @@ pub async fn sweep(config: &Config, runs: &[RunId]) -> Vec<String> {
     out.extend(backends(config, runs).await);
     out.extend(restore::sweep(config).await);
     out
+}
+
+/// Removes unfinished databases that no living attempt makes. Right at any time.
+pub async fn sweep_databases(config: &Config) -> Vec<String> {
+    restore::sweep(config).await
 }
 
 /// Ends what a failed or canceled attempt left on its server: a backend that waits for a lock or

@@ -15,6 +15,12 @@ const END_BACKENDS: &str = "\
     SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
     WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid()";
 
+/// A backend that waits for a lock or for its client does nothing by itself.
+const IS_WORKING: &str = "\
+    SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity \
+        WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid() AND state = 'active' \
+            AND COALESCE(wait_event_type, '') NOT IN ('Lock', 'Client'))";
+
 const LIST_WAITING: &str = "\
     SELECT w.pid, COALESCE(w.application_name, '') AS application_name, \
         COALESCE(w.usename::text, '') AS role_name, \
@@ -54,6 +60,19 @@ pub async fn end_backends(
         .await
         .map_err(|source| PgError::query("end backends of this run", source))?;
     Ok(ended.len())
+}
+
+/// Whether a backend of this application name is at work in the server: an index that is built for
+/// hours says nothing to anybody else.
+pub async fn is_working(
+    connection: &mut PgConnection,
+    application_name: &str,
+) -> Result<bool, PgError> {
+    sqlx::query_scalar(IS_WORKING)
+        .bind(application_name)
+        .fetch_one(connection)
+        .await
+        .map_err(|source| PgError::query("look whether our backends work", source))
 }
 
 /// Who waits behind the locks of the backends with this application name, longest first; at most

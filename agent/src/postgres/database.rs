@@ -72,6 +72,25 @@ pub async fn create(
     statement.execute(connection, "create the database").await
 }
 
+/// Keeps everybody without a right of their own out of a database that is being made: a session in
+/// it would stand in the way of its renaming, and before 15 could put things into `public`.
+pub async fn close_to_public(connection: &mut PgConnection, name: &str) -> Result<(), PgError> {
+    Statement::new("REVOKE ALL ON DATABASE ")
+        .identifier(name)
+        .text(" FROM PUBLIC")
+        .execute(connection, "keep others out of the new database")
+        .await
+}
+
+/// Gives PUBLIC what it has on a database unless somebody takes it away.
+pub async fn open_to_public(connection: &mut PgConnection, name: &str) -> Result<(), PgError> {
+    Statement::new("GRANT CONNECT, TEMPORARY ON DATABASE ")
+        .identifier(name)
+        .text(" TO PUBLIC")
+        .execute(connection, "let others into the new database")
+        .await
+}
+
 /// Gives the database its recorded settings, comment, privileges and owner, the owner last. What
 /// cannot be done is told, each as a sentence; the rest is done all the same.
 pub async fn apply_properties(
@@ -154,13 +173,40 @@ fn setting_target<'a>(database: &str, recorded: &'a str) -> (Statement, &'a str)
     (for_database, recorded)
 }
 
-/// Renames a database that nobody is connected to.
+const END_SESSIONS: &str = "\
+    SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+    WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()";
+
+/// Renames a database of ours. Sessions in it (monitoring connects to whatever it sees) are ended
+/// and none is let in meanwhile; where ours may not end one, the error is the server's.
 pub async fn rename(connection: &mut PgConnection, from: &str, to: &str) -> Result<(), PgError> {
-    Statement::new("ALTER DATABASE ")
+    allow_connections(connection, from, "false").await?;
+    // A session of somebody mightier cannot be ended; then the server refuses the new name.
+    let _ = sqlx::query(END_SESSIONS)
+        .bind(from)
+        .execute(&mut *connection)
+        .await;
+    let renamed = Statement::new("ALTER DATABASE ")
         .identifier(from)
         .text(" RENAME TO ")
         .identifier(to)
         .execute(connection, "give the restored database its name")
+        .await;
+    let name = if renamed.is_ok() { to } else { from };
+    let allowed = allow_connections(connection, name, "true").await;
+    renamed.and(allowed)
+}
+
+async fn allow_connections(
+    connection: &mut PgConnection,
+    name: &str,
+    value: &'static str,
+) -> Result<(), PgError> {
+    Statement::new("ALTER DATABASE ")
+        .identifier(name)
+        .text(" ALLOW_CONNECTIONS ")
+        .text(value)
+        .execute(connection, "say who may connect to the restored database")
         .await
 }
 

@@ -9,6 +9,7 @@ pub mod activity;
 pub mod connection;
 pub mod copy_out;
 pub mod database;
+pub mod extensions;
 pub mod globals;
 pub mod inspect;
 pub mod inventory;
@@ -16,6 +17,7 @@ pub mod rights;
 pub mod sql;
 pub mod throwaway;
 pub mod tools;
+pub mod trouble;
 
 pub use connection::{PgError, ServerAddress};
 pub use tools::{InstalledTools, Tools};

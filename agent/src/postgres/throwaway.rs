@@ -14,10 +14,12 @@ pub use directory::{Swept, sweep};
 use super::ServerAddress;
 use super::connection::base_environment;
 use super::tools::{Child, Ended, Exit, Invocation, ToolError, ToolSet, Tools};
+use super::trouble;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use directory::PrivateDirectory;
 use provado_model::id::RunId;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Seconds a throw-away server may take to start.
@@ -81,10 +83,45 @@ pub enum ThrowawayError {
     Start(String),
 }
 
+/// Troubles kept; more say nothing new.
+const TROUBLES_MAX: usize = 20;
+
+/// What a server's own log told of its host (a full disk, a missing library) until it was asked to
+/// stop. Whole once the server has been stopped. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Troubles(Arc<Mutex<TroubleList>>);
+
+#[derive(Debug, Default)]
+struct TroubleList {
+    found: Vec<String>,
+    is_over: bool,
+}
+
+impl Troubles {
+    fn line(&self, line: &str) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What it says while it is stopped is our own doing.
+        list.is_over |= line.ends_with("received immediate shutdown request");
+        if !list.is_over
+            && list.found.len() < TROUBLES_MAX
+            && let Some(trouble) = trouble::in_log_line(line)
+        {
+            list.found.push(trouble);
+        }
+    }
+
+    /// The first of them, from which the others often follow.
+    pub fn first(&self) -> Option<String> {
+        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        list.found.first().cloned()
+    }
+}
+
 /// A running throw-away server. Dropping it stops the server and removes its directory.
 #[derive(Debug)]
 pub struct Throwaway {
     server: Option<Child>,
+    troubles: Troubles,
     directory: PrivateDirectory,
     address: ServerAddress,
 }
@@ -97,9 +134,11 @@ impl Throwaway {
             .then_some(plan.user.as_str());
         let directory = PrivateDirectory::create(&plan.parent, plan.run, user)?;
         initdb(tools, plan, &directory, user)?;
-        let (server, address) = serve(tools, plan, &directory, user)?;
+        let troubles = Troubles::default();
+        let (server, address) = serve(tools, plan, &directory, user, &troubles)?;
         Ok(Self {
             server: Some(server),
+            troubles,
             directory,
             address,
         })
@@ -108,6 +147,11 @@ impl Throwaway {
     /// How to reach it, as its superuser.
     pub fn address(&self) -> &ServerAddress {
         &self.address
+    }
+
+    /// What it tells of its host.
+    pub fn troubles(&self) -> Troubles {
+        self.troubles.clone()
     }
 
     /// Stops the server at once and removes its directory. Blocks the thread; errors in removing
@@ -166,6 +210,7 @@ fn serve(
     plan: &ThrowawayPlan,
     directory: &PrivateDirectory,
     user: Option<&str>,
+    troubles: &Troubles,
 ) -> Result<(Child, ServerAddress), ThrowawayError> {
     let mut invocation = Invocation::new(plan.tools.program("postgres"))
         .argument("-D")
@@ -184,7 +229,9 @@ fn serve(
             .argument(format!("{name}={value}"));
     }
     let (ready, is_ready) = bounded(1);
+    let troubles = troubles.clone();
     invocation.sink = Some(Box::new(move |line| {
+        troubles.line(&line.text);
         if line
             .text
             .contains("database system is ready to accept connections")

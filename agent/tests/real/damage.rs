@@ -4,8 +4,10 @@ use crate::jobs::{databases, reason, with_sample};
 use crate::support::Server;
 use crate::support::agent::Agent;
 use provado_model::Reason;
+use provado_proto::agent::v1::InitJob;
 use provado_proto::agent::v1::job::Kind;
 use provado_proto::common::v1::CheckLevel;
+use std::os::unix::fs::DirBuilderExt as _;
 
 fn flip(path: &std::path::Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
@@ -172,4 +174,34 @@ async fn bad_input_is_told_at_once_and_changes_nothing() {
     agent.config.identity_files.clear();
     let (outcome, _) = agent.drill(&backup).await;
     assert_eq!(reason(&outcome), Reason::IdentityMissing.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_was_made_before_is_not_made_again_in_an_empty_place() {
+    let agent = Agent::ready(&[]).await;
+    let init = |must_exist| {
+        Kind::Init(InitJob {
+            repository: Some(agent.repository.clone()),
+            must_exist,
+        })
+    };
+    assert_eq!(agent.run(init(true)).await.failure, None, "it is there");
+    let root = std::path::Path::new(&agent.repository.path);
+    let away = root.with_extension("away");
+    std::fs::rename(root, &away).unwrap();
+    // The mount point without its disk: gone, or empty.
+    let outcome = agent.run(init(true)).await;
+    assert_eq!(
+        reason(&outcome),
+        Reason::RepositoryIo.as_str(),
+        "{outcome:#?}"
+    );
+    assert!(!root.exists());
+    std::fs::DirBuilder::new().mode(0o700).create(root).unwrap();
+    let outcome = agent.run(init(true)).await;
+    assert_eq!(reason(&outcome), Reason::RepositoryMissing.as_str());
+    let message = outcome.failure.unwrap().message;
+    assert!(message.contains("whether its disk is mounted"), "{message}");
+    assert_eq!(std::fs::read_dir(root).unwrap().count(), 0);
+    assert_eq!(agent.run(init(false)).await.failure, None);
 }

@@ -57,7 +57,7 @@ async fn a_backup_is_checked_restored_and_proven_on_every_major() {
         assert_eq!(evidence.segmented_bytes, evidence.manifest_bytes);
         assert_eq!(evidence.written_bytes, evidence.read_back_bytes);
         assert!(evidence.archive_complete && evidence.read_back_equal && !evidence.opaque);
-        assert_eq!(backup.table_count, 8);
+        assert_eq!(backup.table_count, 9);
         assert_eq!(backup.row_count, 1000 + 5000 + 2 + 3 + 3 + 1);
         assert_eq!(backup.large_object_count, 3);
 
@@ -82,7 +82,7 @@ async fn a_backup_is_checked_restored_and_proven_on_every_major() {
         let (outcome, detail) = agent.drill(&backup).await;
         assert_eq!(outcome.failure, None, "{outcome:#?}");
         let detail = detail.unwrap();
-        assert_eq!(detail.table_count, 8);
+        assert_eq!(detail.table_count, 9);
         assert_eq!(detail.row_count, backup.row_count);
         assert_eq!(detail.large_object_count, 3);
         assert!(detail.recovery_millis > 0);

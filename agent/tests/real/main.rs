@@ -4,12 +4,15 @@
 #![allow(unreachable_pub, dead_code)]
 
 mod activity;
+mod by_hand;
 mod damage;
+mod drills;
 mod inventory;
 mod jobs;
 mod lies;
 mod orphans;
 mod partial;
+mod restores;
 mod rights;
 mod support;
 mod throwaway;

@@ -5,6 +5,7 @@ use crate::jobs::{reason, with_sample};
 use crate::lies::install;
 use crate::support::Server;
 use crate::support::agent::Agent;
+use provado_agent::postgres::ServerAddress;
 use provado_model::Reason;
 use provado_proto::agent::v1::job::Kind;
 use provado_proto::agent::v1::{AttemptResult, BackupJob, Outcome};
@@ -116,4 +117,47 @@ async fn a_cancel_ends_pg_dumpall() {
     assert_eq!(outcome.result(), AttemptResult::Canceled, "{outcome:#?}");
     let pid = std::fs::read_to_string(mark).unwrap();
     assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
+}
+
+/// A socket behind which the first connection meets one server and all later ones another.
+async fn swapping(
+    first: &ServerAddress,
+    later: &ServerAddress,
+) -> (ServerAddress, tempfile::TempDir) {
+    let directory = tempfile::Builder::new().prefix("ps").tempdir().unwrap();
+    let socket = |address: &ServerAddress| format!("{}/.s.PGSQL.{}", address.host, address.port);
+    let host = directory.path().to_string_lossy().into_owned();
+    let address = ServerAddress {
+        host,
+        ..first.clone()
+    };
+    let listener = tokio::net::UnixListener::bind(socket(&address)).unwrap();
+    let (first, later) = (socket(first), socket(later));
+    tokio::task::spawn(async move {
+        let mut next = first;
+        while let Ok((mut ours, _)) = listener.accept().await {
+            let server = std::mem::replace(&mut next, later.clone());
+            let mut theirs = tokio::net::UnixStream::connect(server).await.unwrap();
+            tokio::task::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await;
+            });
+        }
+    });
+    (address, directory)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_swapped_after_it_was_identified_is_not_backed_up() {
+    let (meant, other) = (with_sample(15).await, with_sample(15).await);
+    let (address, _directory) = swapping(&meant.address(), &other.address()).await;
+    let agent = Agent::at(std::slice::from_ref(&address));
+    agent.init().await;
+    let job = agent.backup_job_at(&address, "source");
+    let outcome = bounded(agent.run(Kind::Backup(job))).await;
+    assert_eq!(
+        reason(&outcome),
+        Reason::TargetChanged.as_str(),
+        "{outcome:#?}"
+    );
+    assert_eq!(agent.stored(".manifest"), Vec::<std::path::PathBuf>::new());
 }

@@ -3,14 +3,19 @@
 use crate::commands::backup::parse_span;
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
+use crate::listing::{self, Ask, ROWS_MAX};
 use crate::names::resource;
-use crate::output::{self, Column, Table, human};
+use crate::output::human::{self, Now};
+use crate::output::{self, Column, Report, Table};
+use crate::profile::Profile;
 use provado_identity::TlsKey;
-use provado_identity::{files, pem};
-use provado_model::{Kind, label};
+use provado_identity::files::{self, FileError};
+use provado_identity::pem;
+use provado_model::{Reason, label};
 use provado_proto::operator::v1::{
-    CallerRole, CreateCallerRequest, CreateJoinTokenRequest, GetSelfRequest, ListCallersRequest,
-    ListJoinTokensRequest, RevokeCallerRequest,
+    Caller, CallerRole, CreateCallerRequest, CreateJoinTokenRequest, CreateJoinTokenResponse,
+    GetSelfRequest, GetSelfResponse, ListCallersRequest, ListCallersResponse,
+    ListJoinTokensRequest, ListJoinTokensResponse, RevokeCallerRequest,
 };
 use std::path::{Path, PathBuf};
 
@@ -34,6 +39,7 @@ pub(crate) enum TokenCommand {
         name: Option<String>,
     },
     /// List tokens, newest first; never their secrets.
+    #[command(after_help = "Example: provado join-token list")]
     List,
 }
 
@@ -59,8 +65,10 @@ pub(crate) enum CallerCommand {
         into: PathBuf,
     },
     /// List callers.
+    #[command(after_help = "Example: provado caller list")]
     List,
     /// End a caller's access for good.
+    #[command(after_help = "Example: provado caller revoke ana --message 'left the team'")]
     Revoke {
         /// Its name.
         name: String,
@@ -69,7 +77,7 @@ pub(crate) enum CallerCommand {
         message: String,
     },
     /// Show who you are to the controller.
-    #[command(name = "self")]
+    #[command(name = "self", after_help = "Example: provado caller self")]
     Me,
 }
 
@@ -84,6 +92,18 @@ pub(crate) enum Role {
     Devops,
     /// Read the audit log only.
     Auditor,
+}
+
+impl Role {
+    /// As the API has it.
+    fn wire(self) -> CallerRole {
+        match self {
+            Self::Dba => CallerRole::Dba,
+            Self::Lead => CallerRole::Lead,
+            Self::Devops => CallerRole::Devops,
+            Self::Auditor => CallerRole::Auditor,
+        }
+    }
 }
 
 /// Carries out a command about join tokens.
@@ -103,40 +123,26 @@ pub(crate) async fn run_token(context: &Context, command: TokenCommand) -> Resul
             };
             let mut access = context.access().await?;
             let answer = access.create_join_token(unary(request)).await?.into_inner();
-            if context.is_json() {
-                output::print_json(&answer)?;
-                return Ok(Exit::Done);
-            }
-            output::line(&answer.join_string);
-            let ends = answer
-                .join_token
-                .as_ref()
-                .and_then(|token| token.expire_time.as_ref());
-            output::note(&format!(
-                "It is told once, works once, and ends {}. On the host: provado-agent join '…'",
-                human::instant(ends, context.now())
-            ));
-            Ok(Exit::Done)
+            context.print(&answer, join_line)
         }
         TokenCommand::List => list_tokens(context).await,
     }
 }
 
 async fn list_tokens(context: &Context) -> Result<Exit> {
-    let request = ListJoinTokensRequest {
-        page_size: 100,
-        page_token: String::new(),
+    let mut access = context.access().await?;
+    let call = async |ask: Ask| {
+        let request = ListJoinTokensRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+        };
+        Ok(access.list_join_tokens(unary(request)).await?.into_inner())
     };
-    let answer = context
-        .access()
-        .await?
-        .list_join_tokens(unary(request))
-        .await?
-        .into_inner();
-    if context.is_json() {
-        output::print_json(&answer)?;
-        return Ok(Exit::Done);
-    }
+    listing::print(context, ROWS_MAX, call, tokens).await
+}
+
+/// The join tokens, one a line.
+pub(crate) fn tokens(answer: &ListJoinTokensResponse, now: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Left("TOKEN"),
         Column::Left("LABELS"),
@@ -144,17 +150,22 @@ async fn list_tokens(context: &Context) -> Result<Exit> {
         Column::Left("ENDS"),
         Column::Left("USED BY"),
     ]);
+    let chars = human::short_chars(answer.join_tokens.iter().map(|it| it.name.as_str()));
     for token in &answer.join_tokens {
         table.row([
-            human::short(&token.name).to_owned(),
+            human::cut(&token.name, chars).to_owned(),
             human::labels(&token.labels),
-            human::instant(token.create_time.as_ref(), context.now()),
-            human::instant(token.expire_time.as_ref(), context.now()),
+            now.show(token.create_time.as_ref()),
+            now.show(token.expire_time.as_ref()),
             human::or_dash(human::last(&token.agent)),
         ]);
     }
-    table.print("No join tokens.");
-    Ok(Exit::Done)
+    let mut report = Report::new();
+    report.table(
+        &table,
+        "No join tokens. Make one with `provado join-token create`.",
+    );
+    report
 }
 
 /// Carries out a command about callers.
@@ -174,35 +185,16 @@ pub(crate) async fn run_caller(context: &Context, command: CallerCommand) -> Res
                 message,
                 validate_only: false,
             };
-            context
-                .access()
-                .await?
-                .revoke_caller(unary(request))
-                .await?;
-            output::note(&format!("caller {name} may no longer call"));
-            Ok(Exit::Done)
+            let mut access = context.access().await?;
+            let answer = access.revoke_caller(unary(request)).await?.into_inner();
+            let caller = answer.caller;
+            let caller = caller.ok_or_else(|| CliError::answer("the caller"))?;
+            context.print(&caller, caller_line)
         }
         CallerCommand::Me => {
             let mut access = context.access().await?;
-            let answer = access
-                .get_self(unary(GetSelfRequest {}))
-                .await?
-                .into_inner();
-            if context.is_json() {
-                output::print_json(&answer)?;
-                return Ok(Exit::Done);
-            }
-            let caller = answer
-                .caller
-                .ok_or_else(|| CliError::answer("the caller"))?;
-            output::line(&format!(
-                "{}, role {}, certificate ends {}; controller {}",
-                human::last(&caller.name),
-                human::word(caller.role().as_str_name(), "CALLER_ROLE_"),
-                human::instant(caller.certificate_expire_time.as_ref(), context.now()),
-                answer.controller_version
-            ));
-            Ok(Exit::Done)
+            let answer = access.get_self(unary(GetSelfRequest {})).await?;
+            context.print(&answer.into_inner(), self_line)
         }
     }
 }
@@ -214,76 +206,82 @@ async fn create(
     ttl: &str,
     into: &Path,
 ) -> Result<Exit> {
-    let trouble = |e: &dyn std::fmt::Display| {
+    let profile = Profile::load(context.profile.as_deref())?;
+    // Whoever is made can call only with the key; so nobody is made before there is a place for it.
+    let free = files::is_empty_or_absent(into).map_err(|error| unwritable(into, &error))?;
+    if !free {
+        return Err(CliError::new(
+            Reason::NameTaken,
+            format!(
+                "{} exists already and was not overwritten; no caller was made. Name another \
+                 directory with --into",
+                into.display()
+            ),
+        ));
+    }
+    let internal = |error: &dyn std::error::Error| {
         CliError::new(
-            Kind::Unavailable,
-            format!("cannot make {}: {e}", into.display()),
+            Reason::Internal,
+            format!("no key could be made for {name}: {error}; no caller was made"),
         )
     };
-    let profile = crate::profile::Profile::load(context.profile.as_deref())?;
-    let key = TlsKey::generate().map_err(|e| trouble(&e))?;
-    let request_der = key.request().map_err(|e| trouble(&e))?;
+    let key = TlsKey::generate().map_err(|e| internal(&e))?;
+    let request_der = key.request().map_err(|e| internal(&e))?;
     let request = CreateCallerRequest {
         request_id: context.request_id(),
         caller_id: name.clone(),
-        role: match role {
-            Role::Dba => CallerRole::Dba,
-            Role::Lead => CallerRole::Lead,
-            Role::Devops => CallerRole::Devops,
-            Role::Auditor => CallerRole::Auditor,
-        }
-        .into(),
+        role: role.wire().into(),
         certificate_request_pem: pem::encode_request(&request_der),
         ttl: Some(span(ttl)?),
         validate_only: false,
     };
-    let answer = context
-        .access()
-        .await?
-        .create_caller(unary(request))
-        .await?
-        .into_inner();
-    let server_name = profile
-        .server_name
-        .map(|n| format!("server_name = {n:?}\n"));
-    let text = format!(
-        "endpoint = {:?}\n{}authority_file = \"authority.crt\"\n\
-         certificate_file = \"operator.crt\"\nkey_file = \"operator.key\"\n",
-        profile.endpoint,
-        server_name.unwrap_or_default()
-    );
+    let mut access = context.access().await?;
+    let answer = access.create_caller(unary(request)).await?.into_inner();
     files::create_private_set(
         into,
         &[
             ("authority.crt", answer.authority_pem.as_bytes()),
             ("operator.crt", answer.certificate_pem.as_bytes()),
             ("operator.key", key.to_pem().as_bytes()),
-            ("profile.toml", text.as_bytes()),
+            ("profile.toml", profile.for_another().as_bytes()),
         ],
     )
-    .map_err(|e| trouble(&e))?;
+    .map_err(|error| unwritable(into, &error))?;
+    let caller = answer.caller;
+    let caller = caller.ok_or_else(|| CliError::answer("the caller"))?;
+    let exit = context.print(&caller, caller_line)?;
     output::note(&format!(
-        "Caller {name} is made. Use it with --profile {}",
+        "Use it with --profile {}",
         into.join("profile.toml").display()
     ));
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+fn unwritable(into: &Path, error: &FileError) -> CliError {
+    CliError::new(
+        Reason::FileUnwritable,
+        format!(
+            "cannot make {}: {}; name a place that you may write",
+            into.display(),
+            provado_telemetry::chain(error)
+        ),
+    )
 }
 
 async fn list_callers(context: &Context) -> Result<Exit> {
-    let request = ListCallersRequest {
-        page_size: 1000,
-        page_token: String::new(),
+    let mut access = context.access().await?;
+    let call = async |ask: Ask| {
+        let request = ListCallersRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+        };
+        Ok(access.list_callers(unary(request)).await?.into_inner())
     };
-    let answer = context
-        .access()
-        .await?
-        .list_callers(unary(request))
-        .await?
-        .into_inner();
-    if context.is_json() {
-        output::print_json(&answer)?;
-        return Ok(Exit::Done);
-    }
+    listing::print(context, ROWS_MAX, call, callers).await
+}
+
+/// The callers, one a line.
+pub(crate) fn callers(answer: &ListCallersResponse, now: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Left("CALLER"),
         Column::Left("ROLE"),
@@ -294,18 +292,63 @@ async fn list_callers(context: &Context) -> Result<Exit> {
     for caller in &answer.callers {
         table.row([
             human::last(&caller.name).to_owned(),
-            human::word(caller.role().as_str_name(), "CALLER_ROLE_"),
-            if caller.revoked {
-                "revoked".to_owned()
-            } else {
-                "active".to_owned()
-            },
-            human::instant(caller.create_time.as_ref(), context.now()),
-            human::instant(caller.certificate_expire_time.as_ref(), context.now()),
+            role_word(caller),
+            state_word(caller).to_owned(),
+            now.show(caller.create_time.as_ref()),
+            now.show(caller.certificate_expire_time.as_ref()),
         ]);
     }
-    table.print("No callers.");
-    Ok(Exit::Done)
+    let mut report = Report::new();
+    report.table(&table, "No callers.");
+    report
+}
+
+/// One caller, in a line.
+pub(crate) fn caller_line(caller: &Caller, now: &Now) -> Report {
+    let mut report = Report::new();
+    report.line(format!(
+        "caller {}, role {}, {}; certificate ends {}",
+        human::last(&caller.name),
+        role_word(caller),
+        state_word(caller),
+        now.show(caller.certificate_expire_time.as_ref())
+    ));
+    report
+}
+
+/// Who asks, in a line.
+pub(crate) fn self_line(answer: &GetSelfResponse, now: &Now) -> Report {
+    let caller = answer.caller.clone().unwrap_or_default();
+    let mut report = Report::new();
+    report.line(format!(
+        "{}, role {}, certificate ends {}; controller {}",
+        human::last(&caller.name),
+        role_word(&caller),
+        now.show(caller.certificate_expire_time.as_ref()),
+        answer.controller_version
+    ));
+    report
+}
+
+/// A new token's join string, and what to do with it.
+pub(crate) fn join_line(answer: &CreateJoinTokenResponse, now: &Now) -> Report {
+    let ends = answer.join_token.as_ref();
+    let ends = ends.and_then(|token| token.expire_time.as_ref());
+    let mut report = Report::new();
+    report.line(&answer.join_string);
+    report.note(format!(
+        "It is told once, works once, and ends {}. On the host: provado-agent join '…'",
+        now.show(ends)
+    ));
+    report
+}
+
+fn role_word(caller: &Caller) -> String {
+    human::word(caller.role().as_str_name(), "CALLER_ROLE_")
+}
+
+fn state_word(caller: &Caller) -> &'static str {
+    if caller.revoked { "revoked" } else { "active" }
 }
 
 fn span(text: &str) -> Result<prost_types::Duration> {

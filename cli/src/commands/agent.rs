@@ -2,41 +2,51 @@
 
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
+use crate::listing::{self, Ask, ROWS_MAX};
 use crate::names::resource;
-use crate::output::{self, Column, Table, human};
+use crate::output::human::{self, Now};
+use crate::output::{Column, Report, Table};
 use provado_proto::operator::v1::{
-    Agent, AgentState, GetAgentRequest, ListAgentsRequest, RevokeAgentRequest, RunInspectRequest,
-    UnlockAgentRequest,
+    Agent, AgentState, GetAgentRequest, ListAgentsRequest, ListAgentsResponse, RevokeAgentRequest,
+    RunInspectRequest, UnlockAgentRequest,
 };
 
 /// What to do with agents.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List agents.
+    #[command(after_help = "Examples:\n  provado agent list\n  \
+        provado agent list -o json | jq -r '.agents[] | select(.connected | not) | .name'")]
     List,
     /// Show one agent.
+    #[command(after_help = "Example: provado agent show db1")]
     Show {
-        /// Its name, or its id.
+        /// Its name, its id, or a unique beginning of it.
         agent: String,
     },
     /// Make an agent look at its instances anew.
+    #[command(after_help = "Example: provado agent inspect db1")]
     Inspect {
-        /// Its name, or its id.
+        /// Its name, its id, or a unique beginning of it.
         agent: String,
         #[command(flatten)]
         wait: crate::args::Wait,
     },
     /// End an agent's access for good and cut its connection.
+    #[command(after_help = "Example: provado agent revoke db1 --message 'host is decommissioned'")]
     Revoke {
-        /// Its name, or its id.
+        /// Its name, its id, or a unique beginning of it.
         agent: String,
         /// Why, for the audit.
         #[arg(long)]
         message: String,
     },
     /// Take the lock off an agent that showed itself cloned, once the copy is gone.
+    #[command(
+        after_help = "Example: provado agent unlock db1 --message 'the copied VM is deleted'"
+    )]
     Unlock {
-        /// Its name, or its id.
+        /// Its name, its id, or a unique beginning of it.
         agent: String,
         /// Why, for the audit.
         #[arg(long)]
@@ -108,20 +118,19 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
 }
 
 async fn list(context: &Context) -> Result<Exit> {
-    let request = ListAgentsRequest {
-        page_size: 1000,
-        page_token: String::new(),
+    let mut fleet = context.fleet().await?;
+    let call = async |ask: Ask| {
+        let request = ListAgentsRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+        };
+        Ok(fleet.list_agents(unary(request)).await?.into_inner())
     };
-    let answer = context
-        .fleet()
-        .await?
-        .list_agents(unary(request))
-        .await?
-        .into_inner();
-    if context.is_json() {
-        output::print_json(&answer)?;
-        return Ok(Exit::Done);
-    }
+    listing::print(context, ROWS_MAX, call, table).await
+}
+
+/// The agents, one a line.
+pub(crate) fn table(answer: &ListAgentsResponse, now: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Left("AGENT"),
         Column::Left("STATE"),
@@ -142,54 +151,51 @@ async fn list(context: &Context) -> Result<Exit> {
             agent.instance_count.to_string(),
             agent.live_attempt_count.to_string(),
             agent.agent_version.clone(),
-            human::instant(agent.last_seen_time.as_ref(), context.now()),
-            human::instant(agent.certificate_expire_time.as_ref(), context.now()),
+            now.show(agent.last_seen_time.as_ref()),
+            now.show(agent.certificate_expire_time.as_ref()),
         ]);
     }
-    table.print(
+    let mut report = Report::new();
+    report.table(
+        &table,
         "No agents. Make a token with `provado join-token create`, then run `provado-agent join` \
          on the host.",
     );
-    Ok(Exit::Done)
+    report
 }
 
 fn show(context: &Context, agent: Option<Agent>) -> Result<Exit> {
     let agent = agent.ok_or_else(|| CliError::answer("the agent"))?;
-    if context.is_json() {
-        output::print_json(&agent)?;
-        return Ok(Exit::Done);
-    }
-    let now = context.now();
-    let field = |name: &str, value: String| output::line(&format!("{name:<18}{value}"));
-    field("agent", human::last(&agent.name).to_owned());
-    field("id", agent.uid.clone());
-    field("state", state(&agent));
-    if !agent.message.is_empty() {
-        field("why", output::human_line(&agent.message));
-    }
-    field("host", format!("{} ({})", agent.hostname, agent.os));
-    field("version", agent.agent_version.clone());
-    field("labels", human::labels(&agent.labels));
-    field("joined", human::instant(agent.create_time.as_ref(), now));
-    field(
-        "last heard",
-        human::instant(agent.last_seen_time.as_ref(), now),
-    );
-    field(
+    context.print(&agent, facts)
+}
+
+/// One agent, a fact a line.
+pub(crate) fn facts(agent: &Agent, now: &Now) -> Report {
+    let mut report = Report::new();
+    report.fact("agent", human::last(&agent.name));
+    report.fact("id", &agent.uid);
+    report.fact("state", state(agent));
+    report.fact_if_any("why", &agent.message);
+    report.fact("host", format!("{} ({})", agent.hostname, agent.os));
+    report.fact("version", &agent.agent_version);
+    report.fact("labels", human::labels(&agent.labels));
+    report.fact("joined", now.show(agent.create_time.as_ref()));
+    report.fact("last heard", now.show(agent.last_seen_time.as_ref()));
+    report.fact(
         "certificate",
         format!(
             "generation {}, ends {}",
             agent.certificate_generation,
-            human::instant(agent.certificate_expire_time.as_ref(), now)
+            now.show(agent.certificate_expire_time.as_ref())
         ),
     );
-    field("seals to", agent.sealing_recipient.clone());
-    field("instances", agent.instance_count.to_string());
-    field(
+    report.fact("seals to", &agent.sealing_recipient);
+    report.fact("instances", agent.instance_count);
+    report.fact(
         "busy with",
         format!("{} attempts", agent.live_attempt_count),
     );
-    Ok(Exit::Done)
+    report
 }
 
 fn state(agent: &Agent) -> String {

@@ -3,27 +3,31 @@
 
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
-use crate::output::{self, Column, Table, human};
-use provado_model::Kind;
+use crate::listing::{self, Ask, Limit};
+use crate::output::human::{self, Now};
+use crate::output::{self, Column, Report, Table};
+use provado_model::Reason;
 use provado_model::audit_chain::{AuditRecord, ChainHead, ChainVerifier};
-use provado_proto::operator::v1::{AuditEvent, ListAuditEventsRequest, VerifyChainRequest};
+use provado_proto::operator::v1::audit_service_client::AuditServiceClient;
+use provado_proto::operator::v1::{
+    AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, VerifyChainRequest,
+};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-
-/// Events fetched at a time.
-const PAGE: i32 = 500;
+use tonic::transport::Channel;
 
 /// What to do with the audit chain.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List events, newest last.
+    #[command(after_help = "Examples:\n  provado audit list --limit 20\n  \
+        provado audit list --after 1200 -o json")]
     List {
-        /// Start after this sequence.
+        /// Start after the event of this number.
         #[arg(long, default_value = "0", value_name = "SEQUENCE")]
         after: i64,
-        /// How many at most.
-        #[arg(long, default_value = "100", value_name = "COUNT")]
-        limit: usize,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Write the whole chain to a file, one JSON object a line.
     #[command(after_help = "Example: provado audit export audit.jsonl && \
@@ -33,6 +37,8 @@ pub(crate) enum Command {
         file: PathBuf,
     },
     /// Recompute the chain: of the controller, or of an export.
+    #[command(after_help = "Examples:\n  provado audit verify\n  \
+        provado audit verify audit.jsonl")]
     Verify {
         /// An export; left out, the controller is asked and its answer recomputed here.
         file: Option<PathBuf>,
@@ -42,68 +48,60 @@ pub(crate) enum Command {
 /// Carries it out.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
     match command {
-        Command::List { after, limit } => list(context, after, limit).await,
+        Command::List { after, limit } => list(context, after, limit.limit).await,
         Command::Export { file } => export(context, &file).await,
         Command::Verify { file: Some(file) } => verify_file(context, &file),
         Command::Verify { file: None } => verify(context).await,
     }
 }
 
-async fn list(context: &Context, after: i64, limit: usize) -> Result<Exit> {
+async fn list(context: &Context, after: i64, rows_max: u32) -> Result<Exit> {
+    let mut audit = context.audit().await?;
+    let call = async |ask: Ask| events(&mut audit, after, ask).await;
+    listing::print(context, rows_max, call, table).await
+}
+
+/// The events, one a line.
+pub(crate) fn table(answer: &ListAuditEventsResponse, now: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Right("EVENT"),
         Column::Left("TIME"),
         Column::Left("WHO"),
         Column::Left("DID"),
         Column::Left("TO"),
-        Column::Left("RESULT"),
+        Column::Left("OUTCOME"),
         Column::Left("FROM"),
     ]);
-    let mut shown = 0;
-    each_event(context, after, |event| {
-        if context.is_json() {
-            output::print_json(event)?;
-        } else {
-            table.row([
-                event.sequence.to_string(),
-                human::instant(event.event_time.as_ref(), context.now()),
-                human::or_dash(&format!("{} {}", event.caller_kind, event.caller_name)),
-                event.action.clone(),
-                format!(
-                    "{} {}",
-                    event.resource_kind,
-                    human::short(&event.resource_name)
-                ),
-                event.outcome.clone(),
-                human::or_dash(event.peer_address.as_deref().unwrap_or_default()),
-            ]);
-        }
-        shown += 1;
-        Ok(shown < limit)
-    })
-    .await?;
-    if !context.is_json() {
-        table.print("No events.");
+    let chars = human::short_chars(answer.events.iter().map(|it| it.resource_name.as_str()));
+    for event in &answer.events {
+        let who = format!("{} {}", event.caller_kind, event.caller_name);
+        let what = human::cut(&event.resource_name, chars);
+        table.row([
+            event.sequence.to_string(),
+            now.show(event.event_time.as_ref()),
+            who.trim().to_owned(),
+            event.action.clone(),
+            format!("{} {what}", event.resource_kind).trim().to_owned(),
+            event.outcome.clone(),
+            human::or_dash(event.peer_address.as_deref().unwrap_or_default()),
+        ]);
     }
-    Ok(Exit::Done)
+    let mut report = Report::new();
+    report.table(&table, "No events.");
+    report
 }
 
 async fn export(context: &Context, file: &Path) -> Result<Exit> {
-    let trouble = |error: std::io::Error| {
-        CliError::new(
-            Kind::Unavailable,
-            format!("cannot write {}: {error}", file.display()),
-        )
-    };
+    let trouble = |error: std::io::Error| CliError::unwritable(file, &error);
     let made = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(file);
     let mut out = BufWriter::new(made.map_err(trouble)?);
     let mut count = 0;
-    each_event(context, 0, |event| {
+    each_event(context, |event| {
         let text = serde_json::to_string(&record(event)?)
-            .map_err(|error| CliError::new(Kind::Internal, error.to_string()))?;
+            .map_err(|error| CliError::new(Reason::Internal, error.to_string()))?;
         writeln!(out, "{text}").map_err(trouble)?;
         count += 1;
         Ok(true)
@@ -112,21 +110,21 @@ async fn export(context: &Context, file: &Path) -> Result<Exit> {
     out.flush()
         .and_then(|()| out.get_ref().sync_all())
         .map_err(trouble)?;
-    output::note(&format!(
-        "{} events are in {}",
-        human::count(count),
-        file.display()
-    ));
+    if context.is_json() {
+        let file = file.display().to_string();
+        output::line(&serde_json::json!({ "file": file, "events": count }).to_string());
+    } else {
+        output::note(&format!(
+            "{} events are in {}",
+            human::count(count),
+            file.display()
+        ));
+    }
     Ok(Exit::Done)
 }
 
 fn verify_file(context: &Context, file: &Path) -> Result<Exit> {
-    let trouble = |error: std::io::Error| {
-        CliError::new(
-            Kind::NotFound,
-            format!("cannot read {}: {error}", file.display()),
-        )
-    };
+    let trouble = |error: std::io::Error| CliError::unreadable("the export", file, &error);
     let mut verifier = ChainVerifier::after(ChainHead::empty());
     for (index, text) in BufReader::new(std::fs::File::open(file).map_err(trouble)?)
         .lines()
@@ -152,7 +150,7 @@ async fn verify(context: &Context) -> Result<Exit> {
         .into_inner();
     let mut verifier = ChainVerifier::after(ChainHead::empty());
     let mut why = None;
-    each_event(context, 0, |event| {
+    each_event(context, |event| {
         why = verifier
             .push(&record(event)?)
             .err()
@@ -193,37 +191,53 @@ fn broken(context: &Context, why: &str) -> Exit {
     if context.is_json() {
         output::line(&serde_json::json!({ "whole": false, "message": why }).to_string());
     } else {
-        output::problem(&format!("the audit chain is broken: {why}"));
-        output::note("  see docs/errors/AUDIT_CHAIN_BROKEN.md");
+        damage(why).print();
     }
     Exit::Difference
 }
 
+/// A chain that is not what was written.
+pub(crate) fn damage(why: &str) -> Report {
+    let error = CliError::new(
+        Reason::AuditChainBroken,
+        format!(
+            "the audit chain is broken: {why}. Keep it as it is, and compare it with an export \
+             of before and with the checkpoints that agents keep"
+        ),
+    );
+    error.report()
+}
+
+async fn events(
+    audit: &mut AuditServiceClient<Channel>,
+    after: i64,
+    ask: Ask,
+) -> Result<ListAuditEventsResponse> {
+    let request = ListAuditEventsRequest {
+        page_size: ask.size,
+        page_token: ask.token,
+        after_sequence: after,
+        ..ListAuditEventsRequest::default()
+    };
+    Ok(audit.list_audit_events(unary(request)).await?.into_inner())
+}
+
+/// Every event of the chain, page by page: a chain may be longer than memory.
 async fn each_event(
     context: &Context,
-    after: i64,
     mut each: impl FnMut(&AuditEvent) -> Result<bool>,
 ) -> Result<()> {
     let mut audit = context.audit().await?;
-    let mut page_token = String::new();
-    loop {
-        let request = ListAuditEventsRequest {
-            page_size: PAGE,
-            page_token,
-            after_sequence: after,
-            ..ListAuditEventsRequest::default()
-        };
-        let answer = audit.list_audit_events(unary(request)).await?.into_inner();
-        for event in &answer.events {
+    let call = async |ask: Ask| events(&mut audit, 0, ask).await;
+    listing::each_page(u32::MAX, call, |page: ListAuditEventsResponse| {
+        for event in &page.events {
             if !each(event)? {
-                return Ok(());
+                return Ok(false);
             }
         }
-        if answer.next_page_token.is_empty() {
-            return Ok(());
-        }
-        page_token = answer.next_page_token;
-    }
+        Ok(true)
+    })
+    .await
 }
 
 fn record(event: &AuditEvent) -> Result<AuditRecord> {

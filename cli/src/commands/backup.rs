@@ -1,13 +1,13 @@
 //! `provado backup`: take one, list them, look at one, check one.
 
-mod show;
+pub(crate) mod show;
 
 use crate::args::{Part, Wait};
 use crate::commands::sealing;
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
+use crate::listing::{self, Ask, Limit};
 use crate::names::{InstanceAndDatabase, optional, resource};
-use crate::output::{self, Column, Table, human};
 use crate::watch;
 use provado_model::label;
 use provado_proto::common::v1::CheckLevel;
@@ -24,11 +24,13 @@ pub(crate) enum Command {
     /// Back up a database, or every database of an instance.
     #[command(
         after_help = "Examples:\n  provado backup run db1/shop\n  provado backup run db1\n  \
-        provado backup run db1/shop --table 'public.orders*' --label why=release-42 --keep 7d"
+        provado backup run db1/shop --table 'public.orders*' --label why=release-42 --keep 7d\n  \
+        provado backup run db1/shop --schema-only --keep forever --no-wait"
     )]
     Run(RunArgs),
     /// List backups, newest first.
-    #[command(after_help = "Example: provado backup list db1/shop")]
+    #[command(after_help = "Examples:\n  provado backup list db1/shop\n  \
+        provado backup list --label why=release-42 --limit 200 -o json")]
     List(ListArgs),
     /// Show one backup.
     #[command(after_help = "Examples:\n  provado backup show latest:db1/shop\n  \
@@ -50,8 +52,8 @@ pub(crate) struct RunArgs {
     #[arg(value_name = "INSTANCE[/DATABASE]")]
     target: String,
     #[command(flatten)]
-    part: Part,
-    /// Where to; may be left out while the instance's host has one repository.
+    pub(crate) part: Part,
+    /// The repository to put it into; may be left out while the instance's host has one.
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
     /// A label to keep with the backup; may be repeated.
@@ -88,9 +90,8 @@ pub(crate) struct ListArgs {
     /// Also those that are deleted.
     #[arg(long)]
     all: bool,
-    /// How many at most.
-    #[arg(long, default_value = "50", value_name = "COUNT")]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Arguments of `backup check`.
@@ -126,12 +127,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::List(args) => list(context, args).await,
         Command::Show { backup } => {
             let backup = sealing::backup(context, &backup).await?;
-            if context.is_json() {
-                output::print_json(&backup)?;
-            } else {
-                show::print(context, &backup);
-            }
-            Ok(Exit::Done)
+            context.print(&backup, show::facts)
         }
         Command::Check(args) => check(context, args).await,
     }
@@ -161,18 +157,18 @@ async fn start(context: &Context, args: RunArgs) -> Result<Exit> {
 }
 
 async fn check(context: &Context, args: CheckArgs) -> Result<Exit> {
-    let identity = args.identity.as_deref();
+    let reading = sealing::reading(context, &args.backup, args.identity.as_deref()).await?;
     let request = RunCheckRequest {
         request_id: context.request_id(),
         validate_only: false,
-        backup: resource("backups", &args.backup),
+        backup: reading.backup,
         level: match args.level {
             Level::Present => CheckLevel::Present,
             Level::Intact => CheckLevel::Intact,
             Level::Readable => CheckLevel::Readable,
         }
         .into(),
-        sealed_identity: sealing::seal_for_backup(context, &args.backup, identity).await?,
+        sealed_identity: reading.sealed_identity,
     };
     let answer = context
         .runs()
@@ -197,50 +193,16 @@ async fn list(context: &Context, args: ListArgs) -> Result<Exit> {
         labels: parse_labels(&args.labels)?,
         ..BackupFilter::default()
     };
-    let request = ListBackupsRequest {
-        page_size: args.limit,
-        page_token: String::new(),
-        filter: Some(filter),
+    let mut backups = context.backups().await?;
+    let call = async |ask: Ask| {
+        let request = ListBackupsRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+            filter: Some(filter.clone()),
+        };
+        Ok(backups.list_backups(unary(request)).await?.into_inner())
     };
-    let answer = context
-        .backups()
-        .await?
-        .list_backups(unary(request))
-        .await?
-        .into_inner();
-    if context.is_json() {
-        output::print_json(&answer)?;
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(&[
-        Column::Left("BACKUP"),
-        Column::Left("DATABASE"),
-        Column::Left("TAKEN"),
-        Column::Left("HOLDS"),
-        Column::Right("SIZE"),
-        Column::Right("ADDED"),
-        Column::Right("ROWS"),
-        Column::Left("CHECKED"),
-        Column::Left("KEPT"),
-    ]);
-    for backup in &answer.backups {
-        table.row([
-            human::short(&backup.name).to_owned(),
-            format!("{}/{}", human::last(&backup.instance), backup.database_name),
-            human::instant(backup.consistent_time.as_ref(), context.now()),
-            show::holds(backup),
-            human::bytes(backup.plain_bytes),
-            human::bytes(backup.added_bytes),
-            human::count(backup.row_count),
-            human::word(backup.check_state().as_str_name(), "BACKUP_CHECK_STATE_"),
-            show::kept(context, backup),
-        ]);
-    }
-    table.print("No backups yet. Take one with `provado backup run INSTANCE/DATABASE`.");
-    if !answer.next_page_token.is_empty() {
-        output::note("There are more; give a larger --limit or a narrower target.");
-    }
-    Ok(Exit::Done)
+    listing::print(context, args.limit.limit, call, show::table).await
 }
 
 /// `15.18` for 150018; `9.6.24` before 10.

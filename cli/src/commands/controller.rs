@@ -2,13 +2,15 @@
 
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
-use crate::output::{self, human};
+use crate::output::Report;
+use crate::output::human::Now;
 use provado_proto::operator::v1::{AcceptAmnesiaRequest, Controller, GetControllerRequest};
 
 /// What to do with the controller.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Show its epoch, and whether agents know more than its database.
+    #[command(after_help = "Example: provado controller show")]
     Show,
     /// Agree to go on with a database that is older than what agents know.
     ///
@@ -36,8 +38,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
     match command {
         Command::Show => {
             let shown = get(context).await?;
-            print(context, &shown)?;
-            Ok(Exit::Done)
+            context.print(&shown, facts)
         }
         Command::AcceptAmnesia {
             epoch,
@@ -74,8 +75,9 @@ async fn accept(context: &Context, epoch: i64, message: String, dry_run: bool) -
     let after = answer
         .controller
         .ok_or_else(|| CliError::answer("the controller"))?;
-    print(context, &after)?;
-    output::note(match (before.amnesia, dry_run) {
+    context.print(&after, facts)?;
+    let mut report = Report::new();
+    report.note(match (before.amnesia, dry_run) {
         (None, _) => "There was nothing to agree to.",
         (Some(_), true) => "Nothing was changed: everything that can be checked now is in order.",
         (Some(_), false) => {
@@ -83,35 +85,33 @@ async fn accept(context: &Context, epoch: i64, message: String, dry_run: bool) -
              brought back by `provado repository scan REPOSITORY`."
         }
     });
+    report.print();
     Ok(Exit::Done)
 }
 
-fn print(context: &Context, controller: &Controller) -> Result<()> {
-    if context.is_json() {
-        return output::print_json(controller);
-    }
-    let field = |name: &str, value: String| output::line(&format!("{name:<18}{value}"));
-    field("controller", controller.uid.clone());
-    field("epoch", controller.epoch.to_string());
+fn facts(controller: &Controller, now: &Now) -> Report {
+    let mut report = Report::new();
+    report.fact("controller", &controller.uid);
+    report.fact("epoch", controller.epoch);
     if controller.accepted_epoch > 0 {
-        field(
-            "amnesia accepted",
-            format!("in epoch {}", controller.accepted_epoch),
-        );
+        let accepted = format!("in epoch {}", controller.accepted_epoch);
+        report.fact("amnesia accepted", accepted);
     }
     let Some(amnesia) = &controller.amnesia else {
-        field("amnesia", "none".to_owned());
-        return Ok(());
+        report.fact("amnesia", "none");
+        return report;
     };
-    let since = human::instant(amnesia.notice_time.as_ref(), context.now());
-    field("amnesia", format!("since {since}"));
-    field("what is known", output::human_line(&amnesia.message));
-    output::note(&format!(
+    let since = now.show(amnesia.notice_time.as_ref());
+    report.fact("amnesia", format!("since {since}"));
+    report.fact("what is known", &amnesia.message);
+    report.note(
         "The database is older than what agents know; restores and deletes wait. Is there a newer \
-         copy? Then stop the controller and put that one in place. Else:\n  provado repository \
-         scan REPOSITORY    brings lost backups back, for every repository\n  provado controller \
-         accept-amnesia --epoch {} --message WHY",
+         copy? Then stop the controller and put that one in place. Else, for every repository: \
+         `provado repository scan REPOSITORY`, and then:",
+    );
+    report.note(format!(
+        "  provado controller accept-amnesia --epoch {} --message WHY",
         controller.epoch
     ));
-    Ok(())
+    report
 }

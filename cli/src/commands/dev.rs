@@ -4,14 +4,14 @@
 
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
-use crate::output;
+use crate::output::{self, Report};
 use crate::profile::Profile;
 use provado_agent::app::Agent;
 use provado_agent::config::{Config as AgentConfig, InstanceConfig};
 use provado_agent::postgres::connection::Dsn;
 use provado_controller::app::Controller;
 use provado_controller::config::Config as ControllerConfig;
-use provado_model::Kind;
+use provado_model::Reason;
 use provado_proto::operator::v1::{
     CreateJoinTokenRequest, CreateRepositoryRequest, ListAgentsRequest, RepositoryKind,
     RunInitRequest,
@@ -66,7 +66,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<Exit> {
         .map_err(|e| trouble("the agent did not start", &chain(&e)))?;
     connected(&agent).await?;
     repository_once(&operator, &home, &key).await?;
-    tell(&Profile::load(Some(&profile))?, &profile, &key);
+    let endpoint = Profile::load(Some(&profile))?.endpoint;
+    if context.is_json() {
+        let facts = serde_json::json!({
+            "profile": profile.display().to_string(),
+            "endpoint": endpoint,
+            "identityFile": key.display().to_string(),
+        });
+        output::line(&facts.to_string());
+    } else {
+        welcome(&endpoint, &profile, &key).print();
+    }
     wait_for_the_end().await?;
     output::note("Stopping.");
     agent.shutdown().await;
@@ -90,7 +100,7 @@ fn log() -> Result<provado_telemetry::Guard> {
     let filter = "warn"
         .parse()
         .map_err(|e: provado_telemetry::OptionError| {
-            CliError::new(Kind::Internal, e.to_string())
+            CliError::new(Reason::Internal, e.to_string())
         })?;
     provado_telemetry::init(&provado_telemetry::TelemetryOptions {
         filter,
@@ -133,7 +143,7 @@ fn agent_config(home: &Path, dsn: &Dsn, controller: &str, key: &Path) -> AgentCo
 fn key_file(context: &Context, home: &Path) -> Result<PathBuf> {
     let path = home.join("identity.key");
     if !path.exists() {
-        let made = IdentityFile::generate(context.now());
+        let made = IdentityFile::generate(context.clock.now());
         provado_identity::files::write_private(&path, made.text.as_bytes())
             .map_err(|e| trouble("the key cannot be written", &chain(&e)))?;
     }
@@ -227,26 +237,28 @@ async fn repository_once(operator: &Context, home: &Path, key: &Path) -> Result<
     }
 }
 
-fn tell(profile: &Profile, path: &Path, key: &Path) {
-    output::note(&format!(
-        "Controller and agent are running; operators connect to {}.",
-        profile.endpoint
+/// What to do next, once both are up.
+pub(crate) fn welcome(endpoint: &str, profile: &Path, key: &Path) -> Report {
+    let mut report = Report::new();
+    report.note(format!(
+        "Controller and agent are running; operators connect to {endpoint}."
     ));
-    output::note(&format!(
+    report.note(format!(
         "The key that reads the backups is {}. Keep a copy elsewhere.",
         key.display()
     ));
-    output::note("In another terminal:\n");
-    output::line(&format!("  export PROVADO_PROFILE={}", path.display()));
+    report.note("In another terminal:");
+    report.line(format!("  export PROVADO_PROFILE={}", profile.display()));
     for command in [
         "provado instance show dev",
         "provado backup run dev/DATABASE",
         "provado drill run latest:dev/DATABASE",
         "provado restore run latest:dev/DATABASE --into COPY",
     ] {
-        output::line(&format!("  {command}"));
+        report.line(format!("  {command}"));
     }
-    output::note("\nCtrl-C stops both; what was stored stays, and the next start goes on with it.");
+    report.note("Ctrl-C stops both; what was stored stays, and the next start goes on with it.");
+    report
 }
 
 async fn wait_for_the_end() -> Result<()> {
@@ -263,7 +275,7 @@ async fn wait_for_the_end() -> Result<()> {
 }
 
 fn trouble(what: &str, why: &dyn Display) -> CliError {
-    CliError::new(Kind::Unavailable, format!("{what}: {why}"))
+    CliError::new(Reason::ServiceUnavailable, format!("{what}: {why}"))
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -4,7 +4,6 @@ use crate::args::Wait;
 use crate::commands::sealing;
 use crate::context::{Context, unary};
 use crate::error::{Exit, Result};
-use crate::names::resource;
 use crate::watch;
 use provado_proto::operator::v1::RunDrillRequest;
 use std::path::PathBuf;
@@ -13,7 +12,8 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Restore a backup into a throw-away instance and compare every row.
-    #[command(after_help = "Example: provado drill run latest:db1/shop")]
+    #[command(after_help = "Examples:\n  provado drill run latest:db1/shop\n  \
+        provado drill run 01932f7e-1234 --identity offline.key --jobs 4")]
     Run(RunArgs),
 }
 
@@ -35,13 +35,13 @@ pub(crate) struct RunArgs {
 /// Carries it out.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
     let Command::Run(args) = command;
-    let identity = args.identity.as_deref();
+    let reading = sealing::reading(context, &args.backup, args.identity.as_deref()).await?;
     let request = RunDrillRequest {
         request_id: context.request_id(),
         validate_only: false,
-        backup: resource("backups", &args.backup),
+        backup: reading.backup,
         jobs_count: args.jobs.unwrap_or(0),
-        sealed_identity: sealing::seal_for_backup(context, &args.backup, identity).await?,
+        sealed_identity: reading.sealed_identity,
     };
     let answer = context
         .runs()

@@ -2,23 +2,37 @@
 
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
+use crate::listing::{self, Ask, ROWS_MAX};
 use crate::names::{optional, resource};
-use crate::output::{self, Column, Table, human};
-use provado_proto::operator::v1::{GetInstanceRequest, Instance, ListInstancesRequest};
+use crate::output::human::{self, Now};
+use crate::output::{Column, Report, Table};
+use provado_proto::operator::v1::{
+    Database, GetInstanceRequest, Instance, ListInstancesRequest, ListInstancesResponse,
+};
+
+/// Settings of which a backup or a restore may depend; JSON has the others.
+const SETTINGS_SHOWN: &[&str] = &[
+    "data_checksums",
+    "wal_level",
+    "archive_mode",
+    "shared_preload_libraries",
+];
 
 /// What to do with instances.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List instances.
+    #[command(after_help = "Examples:\n  provado instance list\n  \
+        provado instance list --agent db1")]
     List {
-        /// Only of this agent.
+        /// Only of this agent: its name, its id, or a unique beginning of it.
         #[arg(long, value_name = "NAME")]
         agent: Option<String>,
     },
-    /// Show an instance with its databases.
+    /// Show an instance with its databases: version, sizes, extensions, collations.
     #[command(after_help = "Example: provado instance show db1")]
     Show {
-        /// Its name, or its id.
+        /// Its name, its id, or a unique beginning of it.
         instance: String,
     },
 }
@@ -40,32 +54,26 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
             let instance = answer
                 .instance
                 .ok_or_else(|| CliError::answer("the instance"))?;
-            if context.is_json() {
-                output::print_json(&instance)?;
-            } else {
-                print(context, &instance);
-            }
-            Ok(Exit::Done)
+            context.print(&instance, facts)
         }
     }
 }
 
 async fn list(context: &Context, agent: Option<&str>) -> Result<Exit> {
-    let request = ListInstancesRequest {
-        page_size: 1000,
-        page_token: String::new(),
-        agent: optional("agents", agent),
+    let mut fleet = context.fleet().await?;
+    let call = async |ask: Ask| {
+        let request = ListInstancesRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+            agent: optional("agents", agent),
+        };
+        Ok(fleet.list_instances(unary(request)).await?.into_inner())
     };
-    let answer = context
-        .fleet()
-        .await?
-        .list_instances(unary(request))
-        .await?
-        .into_inner();
-    if context.is_json() {
-        output::print_json(&answer)?;
-        return Ok(Exit::Done);
-    }
+    listing::print(context, ROWS_MAX, call, table).await
+}
+
+/// The instances, one a line.
+pub(crate) fn table(answer: &ListInstancesResponse, now: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Left("INSTANCE"),
         Column::Left("AGENT"),
@@ -84,36 +92,50 @@ async fn list(context: &Context, agent: Option<&str>) -> Result<Exit> {
             instance.database_count.to_string(),
             human::bytes(instance.size_bytes),
             format!("{}:{}", instance.host, instance.port),
-            human::instant(instance.last_seen_time.as_ref(), context.now()),
+            now.show(instance.last_seen_time.as_ref()),
             state(instance),
         ]);
     }
-    table.print(
+    let mut report = Report::new();
+    report.table(
+        &table,
         "No instances. Agents tell of them within seconds of joining; see `provado agent list`.",
     );
-    Ok(Exit::Done)
+    report
 }
 
-fn print(context: &Context, instance: &Instance) {
-    let now = context.now();
-    let field = |name: &str, value: String| output::line(&format!("{name:<18}{value}"));
-    field("instance", human::last(&instance.name).to_owned());
-    field("agent", human::last(&instance.agent).to_owned());
-    field("state", state(instance));
-    field("version", instance.server_version.clone());
-    field("system identifier", instance.system_identifier.clone());
-    field("at", format!("{}:{}", instance.host, instance.port));
-    field("data directory", human::or_dash(&instance.data_directory));
-    field("client tools", human::or_dash(&instance.tool_version));
-    field("size", human::bytes(instance.size_bytes));
-    field(
-        "seen",
-        human::instant(instance.last_seen_time.as_ref(), now),
-    );
-    for warning in &instance.warnings {
-        field("warning", output::human_line(warning));
+/// One instance, a fact a line, and its databases.
+pub(crate) fn facts(instance: &Instance, now: &Now) -> Report {
+    let mut report = Report::new();
+    report.fact("instance", human::last(&instance.name));
+    report.fact("agent", human::last(&instance.agent));
+    report.fact("state", state(instance));
+    report.fact("version", &instance.server_version);
+    report.fact("system identifier", &instance.system_identifier);
+    report.fact("at", format!("{}:{}", instance.host, instance.port));
+    report.fact("data directory", human::or_dash(&instance.data_directory));
+    report.fact("client tools", human::or_dash(&instance.tool_version));
+    report.fact("size", human::bytes(instance.size_bytes));
+    report.fact("seen", now.show(instance.last_seen_time.as_ref()));
+    let shown = SETTINGS_SHOWN
+        .iter()
+        .filter_map(|name| Some((*name, instance.settings.get(*name)?)))
+        .filter(|(_, value)| !value.is_empty());
+    for (name, value) in shown {
+        report.fact("setting", format!("{name} = {value}"));
     }
-    output::line("");
+    for warning in &instance.warnings {
+        report.fact("warning", warning);
+    }
+    report.line("");
+    report.table(
+        &databases(&instance.databases, now),
+        "It has no databases that allow connections.",
+    );
+    report
+}
+
+fn databases(databases: &[Database], now: &Now) -> Table {
     let mut table = Table::new(&[
         Column::Left("DATABASE"),
         Column::Right("SIZE"),
@@ -124,7 +146,7 @@ fn print(context: &Context, instance: &Instance) {
         Column::Left("NEWEST BACKUP"),
         Column::Left("LAST PROOF"),
     ]);
-    for database in &instance.databases {
+    for database in databases {
         table.row([
             database.database_name.clone(),
             human::bytes(database.size_bytes),
@@ -132,14 +154,14 @@ fn print(context: &Context, instance: &Instance) {
             database.encoding.clone(),
             collation(database),
             human::or_dash(&database.extensions.join(", ")),
-            human::instant(database.latest_backup_time.as_ref(), now),
-            human::instant(database.latest_proof_time.as_ref(), now),
+            now.show(database.latest_backup_time.as_ref()),
+            now.show(database.latest_proof_time.as_ref()),
         ]);
     }
-    table.print("It has no databases that allow connections.");
+    table
 }
 
-fn collation(database: &provado_proto::operator::v1::Database) -> String {
+fn collation(database: &Database) -> String {
     let mut text = format!("{} {}", database.locale_provider, database.collate);
     if !database.collation_version.is_empty() {
         text.push(' ');

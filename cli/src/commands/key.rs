@@ -5,7 +5,6 @@ use crate::commands::sealing::read_identity;
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result};
 use crate::output;
-use provado_model::Kind;
 use provado_repository::keys::{Identity, IdentityFile};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -25,6 +24,7 @@ pub(crate) enum Command {
         file: PathBuf,
     },
     /// Print the recipient of an identity file.
+    #[command(after_help = "Example: provado key show /root/provado-offline.key")]
     Show {
         /// The identity file.
         file: PathBuf,
@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::Create { file } => create(context, &file),
         Command::Show { file } => {
             let identity = Identity::from_file_text(&read_identity(&file)?)
-                .map_err(|error| CliError::invalid(error.to_string()))?;
+                .map_err(|error| CliError::invalid(format!("{}: {error}", file.display())))?;
             print(context, &identity.recipient().to_string());
             Ok(Exit::Done)
         }
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<Exit> {
 }
 
 fn create(context: &Context, file: &Path) -> Result<Exit> {
-    let made = IdentityFile::generate(context.now());
+    let made = IdentityFile::generate(context.clock.now());
     let written = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -55,19 +55,7 @@ fn create(context: &Context, file: &Path) -> Result<Exit> {
             out.write_all(made.text.as_bytes())?;
             out.sync_all()
         });
-    written.map_err(|error| {
-        CliError::new(
-            if error.kind() == std::io::ErrorKind::AlreadyExists {
-                Kind::AlreadyExists
-            } else {
-                Kind::Unavailable
-            },
-            format!(
-                "cannot make {}: {error}; nothing was overwritten",
-                file.display()
-            ),
-        )
-    })?;
+    written.map_err(|error| CliError::unwritable(file, &error))?;
     print(context, &made.recipient.to_string());
     output::note(&format!(
         "The identity is in {}. Whoever has it can read the backups; without it nobody can.",

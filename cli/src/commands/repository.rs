@@ -5,13 +5,16 @@ use crate::commands::backup::parse_span;
 use crate::commands::sealing::seal_for_agent;
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
+use crate::listing::{self, Ask, ROWS_MAX};
 use crate::names::resource;
-use crate::output::{self, Column, Table, human};
+use crate::output::human::{self, Now};
+use crate::output::{Column, Report, Table};
 use crate::watch;
-use provado_model::Kind;
+use provado_model::Reason;
 use provado_proto::operator::v1::{
     CreateRepositoryRequest, GetRepositoryRequest, ListAgentsRequest, ListRepositoriesRequest,
-    Repository, RepositoryKind, RunInitRequest, RunPruneRequest, RunScanRequest,
+    ListRepositoriesResponse, Repository, RepositoryKind, RepositoryState, RunInitRequest,
+    RunPruneRequest, RunScanRequest,
 };
 use std::path::{Path, PathBuf};
 
@@ -24,10 +27,12 @@ pub(crate) enum Command {
         --recipient age1… --recipient age1…")]
     Init(InitArgs),
     /// List repositories.
+    #[command(after_help = "Example: provado repository list")]
     List,
     /// Show one repository.
+    #[command(after_help = "Example: provado repository show local")]
     Show {
-        /// Its name.
+        /// Its name, its id, or a unique beginning of it.
         repository: String,
     },
     /// Look for backups that the controller does not know, and take them into the catalogue.
@@ -44,9 +49,12 @@ pub(crate) enum Command {
         identity: Option<PathBuf>,
     },
     /// Remove orphans: objects that belong to no backup.
-    #[command(after_help = "Example: provado repository sweep local --dry-run")]
+    #[command(
+        after_help = "Examples:\n  provado repository sweep local --dry-run\n  \
+        provado repository sweep local --grace 7d"
+    )]
     Sweep {
-        /// Its name.
+        /// Its name, its id, or a unique beginning of it.
         repository: String,
         /// Leave alone what is younger than this.
         #[arg(long, default_value = "24h", value_name = "SPAN")]
@@ -64,7 +72,8 @@ pub(crate) enum Command {
 pub(crate) struct InitArgs {
     /// The name to give it.
     name: String,
-    /// The agent on whose host it lies; may be left out while there is one agent.
+    /// The agent on whose host it lies: its name, its id, or a unique beginning of it; may be
+    /// left out while there is one agent.
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
     /// The directory on that host; it must lie under one of the agent's repository roots.
@@ -84,12 +93,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
         Command::List => list(context).await,
         Command::Show { repository } => {
             let repository = get(context, &repository).await?;
-            if context.is_json() {
-                output::print_json(&repository)?;
-            } else {
-                print(context, &repository);
-            }
-            Ok(Exit::Done)
+            context.print(&repository, facts)
         }
         Command::Scan {
             repository,
@@ -145,8 +149,7 @@ async fn init(context: &Context, args: InitArgs) -> Result<Exit> {
         Err(status) => {
             let name = resource("repositories", &args.name);
             let known = get(context, &name).await.ok();
-            let unfinished = known
-                .filter(|r| r.state() == provado_proto::operator::v1::RepositoryState::Declared);
+            let unfinished = known.filter(|r| r.state() == RepositoryState::Declared);
             unfinished.ok_or_else(|| CliError::from(status))?.name
         }
     };
@@ -184,7 +187,7 @@ async fn scan(context: &Context, repository: &str, identity: Option<&Path>) -> R
         let answer = runs.run_scan(unary(request)).await?.into_inner();
         let run = answer.run.ok_or_else(|| CliError::answer("the run"))?;
         let ended = watch::until_end(context, &run.name).await?;
-        let exit = watch::print_end(context, &ended)?;
+        let exit = watch::print_end(context, &ended).await?;
         after_backup = ended
             .outcome
             .map(|outcome| outcome.next_after_backup)
@@ -209,11 +212,13 @@ async fn only_agent(context: &Context) -> Result<String> {
     match answer.agents.as_slice() {
         [agent] => Ok(agent.name.clone()),
         [] => Err(CliError::new(
-            Kind::NotFound,
-            "there is no agent yet; see `provado join-token`",
+            Reason::AgentNotFound,
+            "there is no agent yet that could keep a repository; make a token with `provado \
+             join-token create`, then run `provado-agent join` on the host",
         )),
         _ => Err(CliError::invalid(
-            "there are several agents; say which with --agent NAME",
+            "there are several agents; say with --agent NAME which one keeps the repository, \
+             see `provado agent list`",
         )),
     }
 }
@@ -234,19 +239,20 @@ async fn get(context: &Context, text: &str) -> Result<Repository> {
 }
 
 async fn list(context: &Context) -> Result<Exit> {
-    let request = ListRepositoriesRequest {
-        page_size: 1000,
-        page_token: String::new(),
-    };
     let mut repositories = context.repositories().await?;
-    let answer = repositories
-        .list_repositories(unary(request))
-        .await?
-        .into_inner();
-    if context.is_json() {
-        output::print_json(&answer)?;
-        return Ok(Exit::Done);
-    }
+    let call = async |ask: Ask| {
+        let request = ListRepositoriesRequest {
+            page_size: ask.size,
+            page_token: ask.token,
+        };
+        let answer = repositories.list_repositories(unary(request)).await?;
+        Ok(answer.into_inner())
+    };
+    listing::print(context, ROWS_MAX, call, table).await
+}
+
+/// The repositories, one a line.
+pub(crate) fn table(answer: &ListRepositoriesResponse, _: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Left("REPOSITORY"),
         Column::Left("STATE"),
@@ -269,26 +275,28 @@ async fn list(context: &Context) -> Result<Exit> {
             repository.recipients.len().to_string(),
         ]);
     }
-    table.print("No repositories. Make one with `provado repository init`.");
+    let mut report = Report::new();
+    report.table(
+        &table,
+        "No repositories. Make one with `provado repository init`.",
+    );
     for repository in &answer.repositories {
-        warn(repository);
+        warn(&mut report, repository);
     }
-    Ok(Exit::Done)
+    report
 }
 
-fn print(context: &Context, repository: &Repository) {
-    let field = |name: &str, value: String| output::line(&format!("{name:<16}{value}"));
-    field("repository", human::last(&repository.name).to_owned());
-    field("id", repository.uid.clone());
-    field("state", state(repository));
-    field("agent", human::last(&repository.agent).to_owned());
-    field("path", repository.path.clone());
-    field(
-        "declared",
-        human::instant(repository.create_time.as_ref(), context.now()),
-    );
-    field("backups", human::count(repository.backup_count));
-    field(
+/// One repository, a fact a line.
+pub(crate) fn facts(repository: &Repository, now: &Now) -> Report {
+    let mut report = Report::new();
+    report.fact("repository", human::last(&repository.name));
+    report.fact("id", &repository.uid);
+    report.fact("state", state(repository));
+    report.fact("agent", human::last(&repository.agent));
+    report.fact("path", &repository.path);
+    report.fact("declared", now.show(repository.create_time.as_ref()));
+    report.fact("backups", human::count(repository.backup_count));
+    report.fact(
         "stored",
         format!(
             "{} for {} of backups",
@@ -297,18 +305,19 @@ fn print(context: &Context, repository: &Repository) {
         ),
     );
     for recipient in &repository.recipients {
-        field("recipient", recipient.clone());
+        report.fact("recipient", recipient);
     }
     for (name, value) in &repository.capabilities {
-        field("backend", format!("{name}: {value}"));
+        report.fact("backend", format!("{name}: {value}"));
     }
-    warn(repository);
+    warn(&mut report, repository);
+    report
 }
 
-fn warn(repository: &Repository) {
+fn warn(report: &mut Report, repository: &Repository) {
     for warning in &repository.warnings {
         let name = human::last(&repository.name);
-        output::note(&format!("warning: repository {name}: {warning}"));
+        report.note(format!("warning: repository {name}: {warning}"));
     }
 }
 

@@ -4,7 +4,7 @@ use crate::args::{Part, Wait};
 use crate::commands::sealing;
 use crate::context::{Context, unary};
 use crate::error::{Exit, Result};
-use crate::names::{optional, resource};
+use crate::names::optional;
 use crate::watch;
 use provado_proto::operator::v1::RunRestoreRequest;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  provado restore run latest:db1/shop --into shop_restored\n  \
         provado restore run 01932f7e-1234 --into shop_old --identity offline.key --create-roles\n  \
-        provado restore run latest:db1/shop --into shop_orders --table 'public.orders'"
+        provado restore run latest:db1/shop --into shop_orders --table 'public.orders'\n\n\
+        Only new databases are made, and one without tables takes no rows: --data-only is refused."
     )]
     Run(RunArgs),
 }
@@ -31,16 +32,17 @@ pub(crate) struct RunArgs {
     /// `latest:INSTANCE/DATABASE`, an id, or a unique beginning of one.
     backup: String,
     /// The database to make; it must not exist.
-    #[arg(long, value_name = "DATABASE")]
-    into: String,
-    /// The instance to make it in; left out, the one the backup came from.
+    #[arg(long, value_name = "DATABASE", allow_hyphen_values = true)]
+    pub(crate) into: String,
+    /// The instance to make it in: its name, its id, or a unique beginning of it; left out, the
+    /// one the backup came from.
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
     #[command(flatten)]
-    part: Part,
+    pub(crate) part: Part,
     /// Parallel jobs; left out, one a processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=64))]
-    jobs: Option<i32>,
+    pub(crate) jobs: Option<i32>,
     /// Leave everything owned by the restoring role.
     #[arg(long)]
     no_owner: bool,
@@ -63,11 +65,11 @@ pub(crate) struct RunArgs {
 /// Carries it out.
 pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
     let Command::Run(args) = command;
-    let identity = args.identity.as_deref();
+    let reading = sealing::reading(context, &args.backup, args.identity.as_deref()).await?;
     let request = RunRestoreRequest {
         request_id: context.request_id(),
         validate_only: args.dry_run,
-        backup: resource("backups", &args.backup),
+        backup: reading.backup,
         instance: optional("instances", args.instance.as_deref()),
         database_name: args.into,
         selection: Some(args.part.selection()),
@@ -75,7 +77,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
         no_owner: args.no_owner,
         no_acl: args.no_acl,
         create_roles: args.create_roles,
-        sealed_identity: sealing::seal_for_backup(context, &args.backup, identity).await?,
+        sealed_identity: reading.sealed_identity,
     };
     let answer = context
         .runs()

@@ -4,7 +4,6 @@ use crate::args::Cli;
 use crate::error::{CliError, Exit, Result};
 use crate::output;
 use clap::CommandFactory as _;
-use provado_model::Kind;
 use std::path::Path;
 
 /// Prints the completions of a shell.
@@ -16,14 +15,7 @@ pub(super) fn completions(shell: clap_complete::Shell) {
 
 /// Writes one page a command into the directory.
 pub(super) fn man_pages(directory: &Path) -> Result<Exit> {
-    clap_mangen::generate_to(Cli::command(), directory).map_err(|error| {
-        CliError::new(
-            Kind::Unavailable,
-            format!(
-                "cannot write man pages into {}: {error}",
-                directory.display()
-            ),
-        )
-    })?;
+    clap_mangen::generate_to(Cli::command(), directory)
+        .map_err(|error| CliError::unwritable(directory, &error))?;
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! Figures as people read them: sizes, spans, instants with zone and age, shortened ids.
 
 use jiff::{Timestamp, tz::TimeZone};
+use provado_model::time::Clock;
 
 /// `512 B`, `1.5 MiB`, `12.0 GiB`.
 pub(crate) fn bytes(count: i64) -> String {
@@ -43,8 +44,51 @@ pub(crate) fn millis(span: i64) -> String {
     }
 }
 
+/// Now, and the zone in which times are shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Now {
+    /// The present instant.
+    pub(crate) time: Timestamp,
+    /// Where the reader is.
+    pub(crate) zone: TimeZone,
+}
+
+impl Now {
+    /// By this clock, in the zone of this host.
+    pub(crate) fn here(clock: &dyn Clock) -> Self {
+        Self {
+            time: clock.now(),
+            zone: TimeZone::system(),
+        }
+    }
+
+    /// `2026-11-21 14:03 UTC (3 min ago)`.
+    pub(crate) fn instant(&self, time: Timestamp) -> String {
+        let zoned = time.to_zoned(self.zone.clone());
+        let age = age(time, self.time);
+        format!("{} ({age})", zoned.strftime("%Y-%m-%d %H:%M %Z"))
+    }
+
+    /// The same of a wire timestamp; `-` where there is none.
+    pub(crate) fn show(&self, time: Option<&prost_types::Timestamp>) -> String {
+        time.and_then(timestamp)
+            .map_or_else(|| "-".to_owned(), |time| self.instant(time))
+    }
+
+    /// `2026-11-21 14:03:59.123 UTC`: one of many lines, which need no age.
+    pub(crate) fn line_time(&self, time: Option<&prost_types::Timestamp>) -> String {
+        time.and_then(timestamp).map_or_else(
+            || "-".to_owned(),
+            |time| {
+                let zoned = time.to_zoned(self.zone.clone());
+                zoned.strftime("%Y-%m-%d %H:%M:%S%.3f %Z").to_string()
+            },
+        )
+    }
+}
+
 /// `3 min ago`, `in 2 d`.
-pub(crate) fn age(time: Timestamp, now: Timestamp) -> String {
+fn age(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - time.as_second();
     let span = match seconds.unsigned_abs() {
         0..90 => format!("{} s", seconds.unsigned_abs()),
@@ -59,19 +103,6 @@ pub(crate) fn age(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// `2026-11-21 14:03 UTC (3 min ago)`; `-` where there is none.
-pub(crate) fn instant(time: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
-    let Some(time) = time.and_then(timestamp) else {
-        return "-".to_owned();
-    };
-    let zoned = time.to_zoned(TimeZone::system());
-    format!(
-        "{} ({})",
-        zoned.strftime("%Y-%m-%d %H:%M %Z"),
-        age(time, now)
-    )
-}
-
 /// The instant of a wire timestamp, if it is one.
 pub(crate) fn timestamp(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, time.nanos).ok()
@@ -82,11 +113,45 @@ pub(crate) fn last(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// The shortest beginning of a UUIDv7 that tells runs of a day apart: 13 characters hold the whole
-/// millisecond.
+/// Characters of a UUIDv7 that hold its whole millisecond.
+const SHORT_CHARS: usize = 13;
+
+/// The beginning of an id that mostly tells it apart, or a name as it is.
 pub(crate) fn short(name: &str) -> &str {
-    let id = last(name);
-    id.get(..13).unwrap_or(id)
+    cut(name, SHORT_CHARS)
+}
+
+/// So many characters of an id, or a name as it is.
+pub(crate) fn cut(name: &str, chars: usize) -> &str {
+    let last = last(name);
+    if is_id(last) {
+        last.get(..chars).unwrap_or(last)
+    } else {
+        last
+    }
+}
+
+/// How many characters of each id it takes to tell these apart: what is made in one millisecond
+/// begins alike.
+pub(crate) fn short_chars<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    let mut ids: Vec<&str> = names.map(last).filter(|id| is_id(id)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let alike = |pair: &[&str]| match pair {
+        [a, b] => a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count(),
+        _ => 0,
+    };
+    let needed = ids.windows(2).map(alike).max().map_or(0, |alike| alike + 1);
+    needed.max(SHORT_CHARS)
+}
+
+/// Whether the text has the form of a UUID.
+fn is_id(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// `-` for an empty text.
@@ -150,6 +215,39 @@ mod tests {
             short("runs/01932f7e-1234-7abc-8def-001122334455"),
             "01932f7e-1234"
         );
+        assert_eq!(
+            short("agents/postgres-production-7"),
+            "postgres-production-7"
+        );
         assert_eq!(word("RUN_STATE_QUEUED", "RUN_STATE_"), "queued");
+    }
+
+    #[test]
+    fn ids_are_as_long_as_it_takes_to_tell_them_apart() {
+        let check = |names: &[&str], chars: usize| {
+            assert_eq!(short_chars(names.iter().copied()), chars, "{names:?}");
+        };
+        let id = "runs/01932f7e-1234-7abc-8def-001122334455";
+        check(&[], 13);
+        check(&[id, id, "agents/db1"], 13);
+        check(&[id, "runs/01932f7e-1235-7abc-8def-001122334455"], 13);
+        check(&[id, "runs/01932f7e-1234-7abd-8def-001122334455"], 18);
+        check(&[id, "runs/01932f7e-1234-7abc-8def-001122334456"], 36);
+        assert_eq!(cut(id, 18), "01932f7e-1234-7abc");
+    }
+
+    #[test]
+    fn times_have_a_zone_and_an_age() {
+        let now = Now {
+            time: Timestamp::from_second(1_000_000_000).unwrap(),
+            zone: TimeZone::fixed(jiff::tz::offset(2)),
+        };
+        let time = prost_types::Timestamp {
+            seconds: 999_999_700,
+            nanos: 1_500_000,
+        };
+        assert_eq!(now.show(None), "-");
+        assert_eq!(now.show(Some(&time)), "2001-09-09 03:41 +02 (5 min ago)");
+        assert_eq!(now.line_time(Some(&time)), "2001-09-09 03:41:40.001 +02");
     }
 }

@@ -4,7 +4,8 @@ use super::line;
 use crate::error::{CliError, Result};
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
-use provado_model::Kind;
+use provado_model::Reason;
+use serde_json::Value;
 
 /// Prints one message as one pretty JSON document.
 pub(crate) fn print_json<M: Message + Name>(message: &M) -> Result<()> {
@@ -12,9 +13,14 @@ pub(crate) fn print_json<M: Message + Name>(message: &M) -> Result<()> {
     Ok(())
 }
 
-fn to_json<M: Message + Name>(message: &M) -> Result<String> {
-    let trouble =
-        |what: String| CliError::new(Kind::Internal, format!("cannot print JSON: {what}"));
+/// One message as one pretty JSON document.
+pub(crate) fn to_json<M: Message + Name>(message: &M) -> Result<String> {
+    let trouble = |what: String| {
+        CliError::new(
+            Reason::Internal,
+            format!("cannot print JSON: {what}; without `-o json` the same is told in words"),
+        )
+    };
     let pool = DescriptorPool::decode(provado_proto::FILE_DESCRIPTOR_SET)
         .map_err(|error| trouble(error.to_string()))?;
     let name = M::full_name();
@@ -26,12 +32,25 @@ fn to_json<M: Message + Name>(message: &M) -> Result<String> {
     let options = SerializeOptions::new()
         .stringify_64_bit_integers(false)
         .skip_default_fields(false);
-    let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::pretty(&mut out);
-    dynamic
-        .serialize_with_options(&mut serializer, &options)
+    let value = dynamic
+        .serialize_with_options(serde_json::value::Serializer, &options)
         .map_err(|error| trouble(error.to_string()))?;
-    String::from_utf8(out).map_err(|error| trouble(error.to_string()))
+    serde_json::to_string_pretty(&sorted(value)).map_err(|error| trouble(error.to_string()))
+}
+
+/// The same with the keys of every object in order: maps have none of their own, and what is
+/// printed twice must not differ.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<(String, Value)> = map.into_iter().collect();
+            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let pairs = pairs.into_iter().map(|(key, value)| (key, sorted(value)));
+            Value::Object(pairs.collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -47,9 +66,23 @@ mod tests {
             attempt_count: 2,
             ..Run::default()
         };
-        let value: serde_json::Value = serde_json::from_str(&to_json(&run).unwrap()).unwrap();
+        let value: Value = serde_json::from_str(&to_json(&run).unwrap()).unwrap();
         assert_eq!(value["state"], "RUN_STATE_RUNNING");
         assert_eq!(value["attemptCount"], 2);
         assert_eq!(value["databaseName"], "");
+    }
+
+    #[test]
+    fn maps_are_printed_in_order() {
+        let letters = || ('a'..='z').map(|letter| (letter.to_string(), String::new()));
+        let run = Run {
+            labels: letters().collect(),
+            ..Run::default()
+        };
+        let text = to_json(&run).unwrap();
+        let keys: Vec<_> = letters()
+            .map(|(key, _)| text.find(&format!("\"{key}\"")))
+            .collect();
+        assert!(keys.is_sorted() && keys[0].is_some(), "{text}");
     }
 }

@@ -2,9 +2,13 @@
 
 pub(crate) mod human;
 mod json;
+mod report;
 mod table;
 
 pub(crate) use json::print_json;
+#[cfg(test)]
+pub(crate) use json::to_json;
+pub(crate) use report::Report;
 pub(crate) use table::{Column, Table};
 
 use std::io::{IsTerminal as _, Write as _};
@@ -51,17 +55,12 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes an error line.
-pub(crate) fn problem(text: &str) {
-    note(&format!("provado: {text}"));
-}
-
 /// Whether stderr is a terminal, so that a live line makes sense.
 pub(crate) fn is_live() -> bool {
     std::io::stderr().is_terminal()
 }
 
 /// A name from a database, safe for one line of a terminal.
-pub(crate) fn human_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     table::one_line(text)
 }

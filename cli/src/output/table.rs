@@ -1,7 +1,5 @@
 //! Plain tables: a header, columns as wide as they need, numbers to the right.
 
-use super::line;
-
 /// A column: its heading and how it is set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Column {
@@ -32,18 +30,16 @@ impl Table {
         self.rows.push(cells.map(|cell| one_line(&cell)).to_vec());
     }
 
-    /// Prints it, or `nothing` where there are no rows.
-    pub(crate) fn print(&self, nothing: &str) {
-        if self.rows.is_empty() {
-            super::note(nothing);
-            return;
-        }
-        for text in self.lines() {
-            line(&text);
-        }
+    /// Whether it has no rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// Its lines, headings first; nothing for a table without rows.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        if self.rows.is_empty() {
+            return Vec::new();
+        }
         let widths: Vec<usize> = self
             .columns
             .iter()
@@ -107,7 +103,7 @@ fn width(text: &str) -> usize {
 pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let escaped: Vec<char> = if c.is_control() {
+            let escaped: Vec<char> = if c.is_control() || turns(c) {
                 c.escape_default().collect()
             } else {
                 vec![c]
@@ -115,6 +111,11 @@ pub(crate) fn one_line(text: &str) -> String {
             escaped
         })
         .collect()
+}
+
+/// Whether the character changes the direction in which others are shown.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -1,53 +1,106 @@
 //! How a run ended, in a few lines, and the exit code that goes with it.
 
-use crate::context::Context;
-use crate::error::{Exit, Result};
-use crate::output::{self, human};
-use provado_proto::operator::v1::{Run, RunKind, RunOutcome, RunState};
+use super::describe;
+use crate::error::Exit;
+use crate::output::{Column, Report, Table, human};
+use provado_proto::operator::v1::{ListRunsResponse, Run, RunKind, RunOutcome, RunState};
 
-/// Prints a run that has ended.
-pub(crate) fn print_end(context: &Context, run: &Run) -> Result<Exit> {
-    let exit = exit_of(run);
-    if context.is_json() {
-        output::print_json(run)?;
-        return Ok(exit);
-    }
+/// Characters of what came of a run in a list.
+const GIST_CHARS: usize = 80;
+
+/// How a run ended.
+pub(crate) fn end(run: &Run) -> Report {
+    let mut report = Report::new();
     let outcome = run.outcome.clone().unwrap_or_default();
-    output::line(&headline(run, &outcome));
+    report.line(headline(run, &outcome));
     for warning in &outcome.warnings {
-        output::note(&format!("  warning: {}", output::human_line(warning)));
+        report.note(format!("  warning: {warning}"));
     }
     for difference in &outcome.differences {
-        output::line(&format!(
+        report.line(format!(
             "  {} {}: expected {}, found {}",
-            output::human_line(&difference.object),
-            difference.aspect,
-            output::human_line(&difference.expected),
-            output::human_line(&difference.found)
+            difference.object, difference.aspect, difference.expected, difference.found
         ));
     }
     for damage in &outcome.damages {
-        output::line(&format!("  {}: {}", damage.object_key, damage.message));
+        report.line(format!("  {}: {}", damage.object_key, damage.message));
         for entry in &damage.entries {
-            output::line(&format!("    hits {}", output::human_line(entry)));
+            report.line(format!("    hits {entry}"));
         }
     }
     for object in &outcome.objects {
-        output::line(&format!("  {object}"));
+        report.line(format!("  {object}"));
     }
     if let Some(failure) = &run.failure {
-        output::problem(&failure.message);
-        output::note(&format!(
+        report.problem(&failure.message);
+        report.note(format!(
             "  reason {}; see {}; log: provado run logs {}",
             failure.reason,
             failure.help_url,
-            human::short(&run.name)
+            handle(run)
         ));
     }
-    Ok(exit)
+    report
 }
 
-fn exit_of(run: &Run) -> Exit {
+/// The parts of a run that has ended, by database.
+pub(crate) fn parts(answer: &ListRunsResponse) -> Report {
+    let mut table = Table::new(&[
+        Column::Left("DATABASE"),
+        Column::Left("STATE"),
+        Column::Left("BACKUP"),
+        Column::Right("SIZE"),
+        Column::Right("ADDED"),
+        Column::Right("ROWS"),
+        Column::Left("WHAT CAME OF IT"),
+    ]);
+    let mut runs: Vec<&Run> = answer.runs.iter().collect();
+    runs.sort_by(|a, b| a.database_name.cmp(&b.database_name));
+    let chars = human::short_chars(runs.iter().map(|run| run.backup.as_str()));
+    for run in runs {
+        let outcome = run.outcome.clone().unwrap_or_default();
+        let done = run.state() == RunState::Succeeded;
+        let figure = |text: String| if done { text } else { "-".to_owned() };
+        table.row([
+            run.database_name.clone(),
+            state_word(run.state()),
+            figure(human::cut(&run.backup, chars).to_owned()),
+            figure(human::bytes(outcome.plain_bytes)),
+            figure(human::bytes(outcome.added_bytes)),
+            figure(human::count(outcome.row_count)),
+            gist(run),
+        ]);
+    }
+    let mut report = Report::new();
+    report.table(&table, "It had no parts.");
+    report
+}
+
+/// What came of a run, or how far it is, in some words.
+pub(crate) fn gist(run: &Run) -> String {
+    let text = match (&run.failure, run.state()) {
+        (Some(failure), _) => failure.message.replace('\n', " "),
+        (None, RunState::Running) => describe(run),
+        (None, _) => run.message.clone(),
+    };
+    match text.char_indices().nth(GIST_CHARS) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// How to name a run to the next command: what one request made begins alike, so that only whole
+/// ids tell a run and its parts apart.
+pub(crate) fn handle(run: &Run) -> &str {
+    if run.part_count > 0 || !run.parent_run.is_empty() {
+        human::last(&run.name)
+    } else {
+        human::short(&run.name)
+    }
+}
+
+/// The exit code of a run that has ended.
+pub(crate) fn exit_of(run: &Run) -> Exit {
     match run.state() {
         RunState::Succeeded => Exit::Done,
         _ => match run.failure.as_ref().map(|failure| failure.reason.as_str()) {
@@ -135,7 +188,7 @@ fn duration(run: &Run) -> Option<i64> {
 /// What a run works on, in the words of the command line.
 pub(crate) fn subject(run: &Run) -> String {
     let instance = human::last(&run.instance);
-    let database = output::human_line(&run.database_name);
+    let database = &run.database_name;
     match (instance.is_empty(), database.is_empty()) {
         (false, false) => format!("{instance}/{database}"),
         (false, true) => instance.to_owned(),

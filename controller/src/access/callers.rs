@@ -5,6 +5,7 @@ use super::model::{AllowedCaller, Caller, CallerCertificate, CallerState};
 use super::store;
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, audit_append};
+use crate::request::not_found;
 use data_encoding::HEXLOWER;
 use jiff::SignedDuration;
 use provado_identity::IssuedCertificate;
@@ -127,13 +128,8 @@ impl Access {
         name: &str,
         message: &str,
     ) -> Result<Caller, Error> {
-        let caller = store::caller_by_name(tx, name).await?.ok_or_else(|| {
-            Error::new(
-                Reason::CallerNotFound,
-                format!("there is no caller `{name}`; `provado caller list` shows all"),
-            )
-            .with("caller", name)
-        })?;
+        let caller = store::caller_by_name(tx, name).await?;
+        let caller = caller.ok_or_else(|| not_found(Reason::CallerNotFound, "caller", name))?;
         if caller.state == CallerState::Revoked {
             return Ok(caller);
         }

@@ -5,12 +5,12 @@ use crate::admit::{AdmitTask, PartsTask, Runs};
 use crate::audit::{AuditApi, CheckpointTask, ControllerApi};
 use crate::catalog::Backups;
 use crate::config::Config;
-use crate::dispatch::{CancelTask, Dispatch, DispatchTask, ReapTask};
+use crate::dispatch::{CancelTask, Dispatch, DispatchTask, DispatchTimes, ReapTask};
 use crate::events::Topic;
 use crate::fleet::api::{EnrollmentApi, FleetApi, SessionApi};
 use crate::fleet::{Fleet, FleetTask, Sessions};
 use crate::intake::Reports;
-use crate::lifecycle::controller::Core;
+use crate::lifecycle::controller::{ClockTask, Core};
 use crate::listeners::{CertificateTask, HealthTask, Probes, ServerCertificates};
 use crate::policy::{ReadyTask, Repositories};
 use crate::sealed::SealedIdentities;
@@ -116,11 +116,16 @@ impl Slices<'_> {
             Arc::new(CertificateTask(Arc::clone(self.certificates))),
             &[],
         );
+        add(Arc::new(ClockTask::new(core.clone())), &[]);
         add(Arc::new(ReadyTask::new(core.clone())), ReadyTask::TOPICS);
         add(Arc::new(AdmitTask::new(core.clone())), AdmitTask::TOPICS);
         add(Arc::new(PartsTask::new(core.clone())), PartsTask::TOPICS);
         let sessions: Arc<dyn Sessions> = self.fleet.sessions();
-        let dispatch = Dispatch::new(core, sessions, self.sealed.clone());
+        let times = DispatchTimes {
+            agent_attempts_max: self.config.limits.agent_attempts_max.into(),
+            ..DispatchTimes::default()
+        };
+        let dispatch = Dispatch::new(core, sessions, self.sealed.clone()).with_times(times);
         add(
             Arc::new(DispatchTask::new(dispatch.clone())),
             DispatchTask::TOPICS,

@@ -12,12 +12,13 @@ use crate::lifecycle::attempt::{Attempt, attempt_list_live_of_agent};
 use crate::lifecycle::backup::{
     Backup, BackupKeep, Selection, backup_get, backup_ids, backup_latest, pack_damage_list,
 };
+use crate::lifecycle::controller::deletes_allowed;
 use crate::lifecycle::run::{Run, run_get};
 use crate::lifecycle::spec::{
     BackupSpec, CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec, ScanSpec,
 };
 use crate::lifecycle::wire::{level_out, selection_out};
-use crate::policy::{Repository, repository_by_id};
+use crate::policy::{Repository, RepositoryState, repository_by_id};
 use crate::request::wire::{count_out, size_out};
 use data_encoding::HEXLOWER;
 use proto::job::Kind;
@@ -57,13 +58,23 @@ impl Dispatch {
             RunSpec::Restore(spec) => restore(tx, run, &spec, sealed).await,
             RunSpec::Check(spec) => check(tx, run, &spec, sealed).await,
             RunSpec::Drill(spec) => drill(tx, run, attempt, &spec, sealed).await,
-            RunSpec::Prune(spec) => prune(tx, run, &spec).await,
+            RunSpec::Prune(spec) => {
+                // It was allowed when it was asked for; the clock may have jumped since.
+                let allowed = deletes_allowed(tx, self.core.clock.now()).await;
+                if let Err(error) = allowed
+                    && !spec.validate_only
+                {
+                    return Ok(Err(Failure::from(&error)));
+                }
+                prune(tx, run, &spec).await
+            }
             RunSpec::Scan(spec) => scan(tx, run, &spec, sealed).await,
             RunSpec::Inspect => Ok(Ok(Kind::Inspect(proto::InspectJob {}))),
             RunSpec::Init => {
                 let repository = repository_of(tx, run).await?;
                 Ok(Ok(Kind::Init(proto::InitJob {
                     repository: Some(wire::repository(&repository)),
+                    must_exist: repository.state == RepositoryState::Ready,
                 })))
             }
         }

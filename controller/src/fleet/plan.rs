@@ -2,7 +2,7 @@
 //! stays, what an instance is called.
 
 use super::model::{AgentCertificate, AgentState, Instance, InstanceState};
-use provado_model::id::InstanceId;
+use provado_model::id::{AgentId, InstanceId};
 use std::time::Duration;
 
 /// What to do about a certificate where a stream is opened or a certificate renewed.
@@ -141,7 +141,7 @@ pub fn yields_name(
     holder: &Instance,
     holders_agent: AgentState,
     wish: Wish,
-    (agent, port): (provado_model::id::AgentId, u16),
+    (agent, port): (AgentId, u16),
 ) -> bool {
     let is_forsaken = if holder.agent == agent {
         holder.state == InstanceState::Gone
@@ -166,7 +166,6 @@ fn cut(name: &str, bytes: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provado_model::id::AgentId;
     use uuid::Uuid;
 
     const SILENCE: Duration = Duration::from_secs(15);

@@ -9,7 +9,6 @@ pub mod backup;
 pub mod controller;
 pub mod facts;
 mod failure;
-mod find;
 pub mod incident;
 pub mod run;
 pub mod spec;
@@ -18,5 +17,4 @@ mod table;
 pub mod wire;
 
 pub use failure::{Failure, SkipReason};
-pub use find::{backup_find, run_find};
 pub use table::{NotAllowed, transition_table};

@@ -13,8 +13,8 @@ use crate::fleet::store::agent::agent_by_id;
 use crate::lifecycle::backup::{Usage, backup_usage};
 use crate::lifecycle::controller::Core;
 use crate::request::{
-    Caller, Page, PageTokens, Reference, Violations, answer_get, answer_or, answer_put, page_size,
-    reference, request_digest, request_id_of, status,
+    Caller, Page, PageTokens, Reference, Violations, answer_get, answer_or, answer_put, not_found,
+    only, page_size, reference, request_digest, request_id_of, status,
 };
 use crate::resolve;
 use provado_model::id::RepositoryId;
@@ -203,8 +203,11 @@ pub async fn repository_find(
         Reference::Name(name) => repository_by_name(tx, &name).await?,
         Reference::Part(part) => match repository_by_name(tx, &part).await? {
             Some(found) => Some(found),
-            None => resolve::only(repository_by_prefix(tx, &part).await?, "repository", name)?,
+            None => {
+                let found = repository_by_prefix(tx, &part).await?;
+                only(found, "repository", name, |it| it.facts.name.clone())?
+            }
         },
     };
-    found.ok_or_else(|| resolve::not_found(Reason::RepositoryNotFound, "repository", name))
+    found.ok_or_else(|| not_found(Reason::RepositoryNotFound, "repository", name))
 }

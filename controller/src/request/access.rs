@@ -133,14 +133,20 @@ pub fn authorise(caller: &Caller, method: &str) -> Result<(), Error> {
 }
 
 fn refusal(caller: &Caller, method: &str) -> Error {
+    let verb = method.rsplit('/').next().unwrap_or(method);
     match &caller.identity {
         Identity::Anonymous => Error::new(
             Reason::CertificateInvalid,
-            "this call needs a client certificate that the controller has issued",
+            "this call needs an operator's certificate that the controller has issued; look which \
+             profile is used",
         ),
         Identity::Operator { name, role, .. } => Error::new(
             Reason::RoleForbids,
-            format!("{name} has the role {role}, which does not allow {method}"),
+            format!(
+                "{name} has the role {role}, which does not allow {verb}; ask {} to do it, or for \
+                 a caller of your own that may",
+                allowed_to(method)
+            ),
         )
         .with("role", role),
         Identity::Agent { .. } | Identity::Local { .. } => Error::new(
@@ -149,6 +155,21 @@ fn refusal(caller: &Caller, method: &str) -> Error {
         ),
     }
     .with("method", method)
+}
+
+/// Who may call a method, in words.
+fn allowed_to(method: &str) -> String {
+    let roles = METHODS.iter().find_map(|(path, access)| match access {
+        Access::Roles(roles) if *path == method => Some(*roles),
+        Access::Roles(_) | Access::Agents | Access::Anyone => None,
+    });
+    match roles {
+        Some(roles) => {
+            let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+            format!("a caller with the role {}", words.join(" or "))
+        }
+        None => "whoever runs the controller".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub use answer::{
 };
 pub use caller::{Caller, Identity};
 pub use layer::{AuthoriseLayer, AuthoriseService, RefusalLog, Refused};
-pub use name::{Reference, collection_id, name_of, reference};
+pub use name::{Reference, collection_id, name_of, not_found, only, reference};
 pub use page::{Page, PageBytes, PageTokens, fitting, page_size};
 pub use rate::{Pace, Rates, Told, ToldRate};
 pub use status::{status, to_status};

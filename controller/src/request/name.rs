@@ -1,7 +1,7 @@
 //! Resource names such as `runs/{run}`, and ids that may be shortened while they are unique.
 
 use super::violations::Violations;
-use provado_model::Error;
+use provado_model::{Error, Reason};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -70,10 +70,68 @@ pub fn reference<T: FromStr>(
     })
 }
 
+/// The one thing that fits a shortened id, if any does; `id` tells how to name each candidate.
+/// Error: `NAME_AMBIGUOUS` for more than one.
+pub fn only<T>(
+    mut found: Vec<T>,
+    what: &'static str,
+    name: &str,
+    id: impl Fn(&T) -> String,
+) -> Result<Option<T>, Error> {
+    if let [first, second, ..] = found.as_slice() {
+        let shown = bare(name);
+        return Err(Error::new(
+            Reason::NameAmbiguous,
+            format!(
+                "`{shown}` fits more than one {what}, such as {} and {}; write more of the id",
+                id(first),
+                id(second)
+            ),
+        )
+        .with(what, shown));
+    }
+    Ok(found.pop())
+}
+
+/// The error for a name that means nothing.
+pub fn not_found(reason: Reason, what: &'static str, name: &str) -> Error {
+    let shown = bare(name);
+    Error::new(
+        reason,
+        format!("there is no {what} `{shown}`; `provado {what} list` shows all"),
+    )
+    .with(what, shown)
+}
+
+/// A name as people write it: without its collection, and not longer than a message can bear.
+fn bare(name: &str) -> String {
+    let bare = name.split_once('/').map_or(name, |(_, bare)| bare);
+    bare.chars().take(200).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use provado_model::id::RunId;
+
+    #[test]
+    fn what_is_not_found_or_not_alone_is_told_by_its_own_name() {
+        let error = not_found(Reason::RunNotFound, "run", "runs/0192");
+        assert_eq!(
+            error.message,
+            "there is no run `0192`; `provado run list` shows all"
+        );
+        let check = |found: &[u8]| {
+            let found = found.to_vec();
+            only(found, "run", "runs/0192", ToString::to_string).map_err(|error| error.message)
+        };
+        assert_eq!(check(&[]), Ok(None));
+        assert_eq!(check(&[7]), Ok(Some(7)));
+        assert_eq!(
+            check(&[7, 8]).unwrap_err(),
+            "`0192` fits more than one run, such as 7 and 8; write more of the id"
+        );
+    }
 
     #[test]
     fn names_parse_or_are_refused() {

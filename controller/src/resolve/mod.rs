@@ -10,7 +10,7 @@ use crate::fleet::store::agent::{agent_by_id, agent_by_name, agent_by_prefix};
 use crate::fleet::store::instance::{instance_by_id, instance_by_name, instance_by_prefix};
 use crate::lifecycle::backup::{Backup, Selection, backup_get, backup_latest, backup_resolve};
 use crate::lifecycle::run::{Run, run_get, run_resolve};
-use crate::request::{Reference, Violations, reference};
+use crate::request::{Reference, Violations, not_found, only, reference};
 use provado_model::id::{AgentId, BackupId, InstanceId, RunId};
 use provado_model::{Error, Reason};
 
@@ -24,7 +24,10 @@ pub async fn agent(tx: &mut Tx, field: &'static str, name: &str) -> Result<Agent
         Reference::Name(name) => agent_by_name(tx, &name).await?,
         Reference::Part(part) => match agent_by_name(tx, &part).await? {
             Some(found) => Some(found),
-            None => only(agent_by_prefix(tx, &part).await?, "agent", name)?,
+            None => {
+                let found = agent_by_prefix(tx, &part).await?;
+                only(found, "agent", name, |agent| agent.name.clone())?
+            }
         },
     };
     found.ok_or_else(|| not_found(Reason::AgentNotFound, "agent", name))
@@ -38,7 +41,10 @@ pub async fn instance(tx: &mut Tx, field: &'static str, name: &str) -> Result<In
         Reference::Name(name) => instance_by_name(tx, &name).await?,
         Reference::Part(part) => match instance_by_name(tx, &part).await? {
             Some(found) => Some(found),
-            None => only(instance_by_prefix(tx, &part).await?, "instance", name)?,
+            None => {
+                let found = instance_by_prefix(tx, &part).await?;
+                only(found, "instance", name, |instance| instance.name.clone())?
+            }
         },
     };
     found.ok_or_else(|| not_found(Reason::InstanceNotFound, "instance", name))
@@ -49,7 +55,12 @@ pub async fn run(tx: &mut Tx, field: &'static str, name: &str) -> Result<Run, Er
     let id = match reference::<RunId>(field, "runs", name)? {
         Reference::Id(id) => Some(id),
         Reference::Name(_) => None,
-        Reference::Part(part) => only(run_resolve(tx, &part).await?, "run", name)?,
+        Reference::Part(part) => only(
+            run_resolve(tx, &part).await?,
+            "run",
+            name,
+            ToString::to_string,
+        )?,
     };
     let found = match id {
         Some(id) => run_get(tx, id).await?,
@@ -69,7 +80,10 @@ pub async fn backup(tx: &mut Tx, field: &'static str, name: &str) -> Result<Back
     let id = match reference::<BackupId>(field, "backups", name)? {
         Reference::Id(id) => Some(id),
         Reference::Name(_) => None,
-        Reference::Part(part) => only(backup_resolve(tx, &part).await?, "backup", name)?,
+        Reference::Part(part) => {
+            let found = backup_resolve(tx, &part).await?;
+            only(found, "backup", name, ToString::to_string)?
+        }
     };
     let found = match id {
         Some(id) => backup_get(tx, id).await?,
@@ -100,8 +114,9 @@ async fn latest(tx: &mut Tx, field: &'static str, place: &str) -> Result<Backup,
     }
     let message = match backup_latest(tx, instance.id, database_name, None, None).await? {
         None => format!(
-            "there is no good backup of {database_name} on {}; see `provado backup list`",
-            instance.name
+            "there is no good backup of {database_name} on {name}; see `provado backup list \
+             {name}/{database_name} --all`",
+            name = instance.name
         ),
         Some(part) => format!(
             "there is no good backup of all of {database_name} on {}; the newest of a part \
@@ -110,26 +125,4 @@ async fn latest(tx: &mut Tx, field: &'static str, place: &str) -> Result<Backup,
         ),
     };
     Err(Error::new(Reason::BackupNotFound, message).with("backup", format!("{LATEST}{place}")))
-}
-
-/// The one that fits, if any. Error: `NAME_AMBIGUOUS` for more than one.
-pub fn only<T>(mut found: Vec<T>, what: &'static str, name: &str) -> Result<Option<T>, Error> {
-    if found.len() > 1 {
-        return Err(Error::new(
-            Reason::NameAmbiguous,
-            format!("{name} fits more than one {what}; write more of its id"),
-        )
-        .with(what, name));
-    }
-    Ok(found.pop())
-}
-
-/// The error for a name that means nothing.
-pub fn not_found(reason: Reason, what: &'static str, name: &str) -> Error {
-    let shown: String = name.chars().take(200).collect();
-    Error::new(
-        reason,
-        format!("there is no {what} {shown}; see `provado {what} list`"),
-    )
-    .with(what, shown)
 }

@@ -6,7 +6,7 @@ use super::wire::{self, Document};
 use crate::db::Tx;
 use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::controller::Core;
-use crate::request::{Page, PageTokens, Reference, page_size, reference, status};
+use crate::request::{Page, PageTokens, Reference, not_found, only, page_size, reference, status};
 use crate::resolve;
 use prost::Message;
 use provado_identity::PublicKey;
@@ -70,15 +70,15 @@ impl Proofs {
             Reference::Id(id) => Some(id),
             Reference::Name(_) => None,
             Reference::Part(part) => {
-                resolve::only(proof_resolve(&mut tx, &part).await?, "proof", name)?
+                let found = proof_resolve(&mut tx, &part).await?;
+                only(found, "proof", name, ToString::to_string)?
             }
         };
         let found = match id {
             Some(id) => proof_get(&mut tx, id).await?,
             None => None,
         };
-        let found =
-            found.ok_or_else(|| resolve::not_found(Reason::ProofNotFound, "proof", name))?;
+        let found = found.ok_or_else(|| not_found(Reason::ProofNotFound, "proof", name))?;
         let proof = Some(self.show(&mut tx, &found, Document::Shown).await?);
         Ok(GetProofResponse { proof })
     }

@@ -2,14 +2,17 @@
 
 use crate::agents::TestAgent;
 use crate::session::{Line, connected};
-use crate::world::{World, until};
+use crate::world::{Engine, World, until};
 use jiff::SignedDuration;
+use provado_controller::config::Config;
+use provado_controller::db::Tx;
 use provado_controller::lifecycle::attempt::{
     Attempt, AttemptState, attempt_get_of_agent, attempt_offer,
 };
 use provado_controller::lifecycle::run::{
     NewRun, Run, RunEvent, RunKind, RunState, run_apply, run_get, run_insert,
 };
+use provado_controller::lifecycle::spec::RunSpec;
 use provado_model::id::{AgentId, AttemptId, RunId};
 use provado_proto::agent::v1::session_request::Message as Up;
 use provado_proto::agent::v1::session_response::Message as Down;
@@ -203,4 +206,44 @@ async fn what_was_in_hand_is_not_lost_by_a_controller_that_was_away() {
     let mut line = Line::open(&world, &host, hello).await;
     assert!(line.welcome().await.superseded_attempts.is_empty());
     assert!(said(&mut line, progress(&named, 9)).await.is_empty());
+}
+
+/// A run that waits for its agent, in a transaction that others share.
+async fn queued(tx: &mut Tx, world: &World, agent: AgentId) -> RunId {
+    let core = world.running.core();
+    let ctx = core.task_context("test");
+    let id = RunId::new(core.clock.as_ref(), core.entropy.as_ref());
+    let spec = RunSpec::Inspect.to_json().unwrap();
+    let mut new = NewRun::new(id, RunKind::Inspect, spec);
+    new.binding.agent_id = Some(agent);
+    let run = run_insert(tx, &ctx, &new).await.unwrap().into_inner();
+    let admit = RunEvent::Admit(new.binding.clone());
+    run_apply(tx, &ctx, &run, admit).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_agent_gets_as_many_attempts_as_the_configuration_says() {
+    let configured = |config: &mut Config| config.limits.agent_attempts_max = 1;
+    let world = World::start_as(Engine::Sqlite, configured).await;
+    let agent = world.join("db1").await;
+    let id = agent.id.parse().unwrap();
+    let mut hello = agent.hello("p1");
+    hello.capabilities.push("inspect".to_owned());
+    let mut line = Line::open(&world, &agent, hello).await;
+    line.welcome().await;
+    let mut tx = world.running.core().db.begin().await.unwrap();
+    let runs = [
+        queued(&mut tx, &world, id).await,
+        queued(&mut tx, &world, id).await,
+    ];
+    tx.commit().await.unwrap();
+    while !matches!(line.next().await.unwrap(), Down::StartAttempt(_)) {}
+    // Both were there when the first was sent: only the limit holds the second back.
+    let mut states = Vec::new();
+    for run in runs {
+        states.push(run_state(&world, run).await);
+    }
+    states.sort();
+    assert_eq!(states, [RunState::Queued, RunState::Dispatched]);
 }

@@ -95,6 +95,11 @@ impl World {
     }
 
     pub(crate) async fn start_on(engine: Engine) -> Self {
+        Self::start_as(engine, |_| ()).await
+    }
+
+    /// The same with another configuration.
+    pub(crate) async fn start_as(engine: Engine, change: impl FnOnce(&mut Config)) -> Self {
         let server = (engine == Engine::Postgres).then(Server::shared);
         let url = server.as_ref().map(|server| server.create_database());
         let directory = tempfile::tempdir().unwrap();
@@ -102,7 +107,9 @@ impl World {
             system: SystemClock::shared(),
             moved_seconds: AtomicI64::new(0),
         });
-        let running = run(config(&directory, url.as_ref()), &clock).await;
+        let mut configured = config(&directory, url.as_ref());
+        change(&mut configured);
+        let running = run(configured, &clock).await;
         Self {
             running,
             clock,

@@ -10,6 +10,7 @@ mod support;
 mod admission;
 mod asking;
 mod backups;
+mod clock;
 mod dispatching;
 mod following;
 mod losing;

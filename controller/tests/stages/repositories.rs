@@ -4,6 +4,8 @@ use crate::refusals::{assert_reason, fields};
 use crate::reports;
 use crate::world::{RECIPIENT, World};
 use provado_model::Reason;
+use provado_proto::agent::v1::StartAttempt;
+use provado_proto::agent::v1::job::Kind;
 use provado_proto::operator::v1 as operator;
 use provado_proto::operator::v1::repository_service_server::RepositoryService;
 
@@ -44,13 +46,25 @@ async fn a_repository_is_declared_made_and_shown() {
     world.init("local").await;
     world.settle().await;
     let start = world.take_start();
+    assert!(!must_exist(&start));
     world.report(&start, reports::init()).await.unwrap();
     world.settle().await;
     let ready = get(&world, "local").await.unwrap();
     assert_eq!(ready.state(), operator::RepositoryState::Ready);
     assert_eq!(ready.capabilities["link"], "yes");
     assert_eq!(ready.warnings.len(), 1);
+    // Once more it is only looked for: what is not there any more is a disk that is not mounted.
+    world.init("local").await;
+    world.settle().await;
+    assert!(must_exist(&world.take_start()));
     world.assert_rest().await;
+}
+
+fn must_exist(start: &StartAttempt) -> bool {
+    match reports::kind(start) {
+        Some(Kind::Init(job)) => job.must_exist,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

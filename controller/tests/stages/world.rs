@@ -13,7 +13,7 @@ use provado_controller::fleet::store::instance::instance_insert;
 use provado_controller::fleet::{Command, ProgressBoard, SendError, Sessions};
 use provado_controller::intake::Reports;
 use provado_controller::lifecycle::attempt::{Attempt, attempt_get};
-use provado_controller::lifecycle::controller::Core;
+use provado_controller::lifecycle::controller::{ClockTask, Core};
 use provado_controller::lifecycle::run::{Run, run_get};
 use provado_controller::policy::{ReadyTask, Repositories};
 use provado_controller::request::{Caller, Identity};
@@ -120,6 +120,7 @@ impl World {
             backups: Backups::new(&core),
             proofs: Proofs::new(&core, controller_key.public_key()),
             tasks: vec![
+                Box::new(ClockTask::new(core.clone())),
                 Box::new(ReadyTask::new(core.clone())),
                 Box::new(AdmitTask::new(core.clone())),
                 Box::new(PartsTask::new(core.clone())),

@@ -7,8 +7,8 @@ use provado_controller::lifecycle::backup::{
     backup_check_apply, backup_countersign, backup_get, backup_insert, backup_keep_apply,
     backup_latest, backup_list,
 };
-use provado_controller::lifecycle::backup_find;
 use provado_controller::lifecycle::run::Inserted;
+use provado_controller::resolve;
 use provado_model::Reason;
 use provado_model::id::{BackupId, InstanceId, RepositoryId, RunId};
 
@@ -80,9 +80,11 @@ pub(crate) async fn a_backup_is_entered_once_and_comes_back_whole(world: World) 
     }
     let mut tx = world.begin().await;
     let text = backup.facts.id.to_string();
-    let found = backup_find(&mut tx, "backup", &text[28..]).await.unwrap();
+    let found = resolve::backup(&mut tx, "backup", &text[28..])
+        .await
+        .unwrap();
     assert_eq!(found, backup);
-    let error = backup_find(&mut tx, "backup", "backups/0000")
+    let error = resolve::backup(&mut tx, "backup", "backups/0000")
         .await
         .unwrap_err();
     assert_eq!(error.reason, Reason::BackupNotFound);

@@ -8,8 +8,8 @@ use provado_controller::events::{
     checkpoint_insert, checkpoint_latest, checkpoint_list, run_log_append, run_log_list,
 };
 use provado_controller::lifecycle::controller::{
-    Verdict, amnesia_clear, clock_advance, controller_get, destructive_allowed, witness_apply,
-    witness_judge,
+    Verdict, amnesia_clear, clock_advance, controller_get, deletes_allowed, destructive_allowed,
+    witness_apply, witness_judge,
 };
 use provado_identity::signed_note::{self, NoteKey};
 use provado_identity::signing::SigningKey;
@@ -276,15 +276,19 @@ pub(crate) async fn amnesia_raises_the_epoch_and_holds_back_destructive_work(wor
     assert_eq!(actions, expected.map(|verb| format!("controller.{verb}")));
 }
 
-pub(crate) async fn a_clock_that_goes_back_is_noticed(world: World) {
-    let tolerance = SignedDuration::from_mins(1);
+pub(crate) async fn a_clock_far_ahead_of_its_mark_holds_back_deletes(world: World) {
     let now = world.ctx().now;
+    let hour = SignedDuration::from_hours(1);
     let mut tx = world.begin().await;
     let ahead = now + SignedDuration::from_secs(100);
-    assert!(clock_advance(&mut tx, ahead, tolerance).await.unwrap());
-    let near = now + SignedDuration::from_secs(40);
-    assert!(clock_advance(&mut tx, near, tolerance).await.unwrap());
-    assert!(!clock_advance(&mut tx, now, tolerance).await.unwrap());
+    clock_advance(&mut tx, ahead).await.unwrap();
+    clock_advance(&mut tx, now).await.unwrap();
     let state = controller_get(&mut tx).await.unwrap();
-    assert_eq!(state.clock_high_water_time, ahead);
+    assert_eq!(state.clock_high_water_time, ahead, "it never goes back");
+    deletes_allowed(&mut tx, now).await.unwrap();
+    deletes_allowed(&mut tx, ahead + hour).await.unwrap();
+    let far = ahead + hour + SignedDuration::from_secs(1);
+    let error = deletes_allowed(&mut tx, far).await.unwrap_err();
+    assert_eq!(error.reason, Reason::ClockJumped);
+    destructive_allowed(&mut tx).await.unwrap();
 }

@@ -8,7 +8,7 @@ use provado_controller::lifecycle::run::{
     run_exclusive_holder, run_get, run_id_for_request, run_insert, run_list, run_list_children,
     run_list_overdue, run_list_queued, run_list_requested,
 };
-use provado_controller::lifecycle::run_find;
+use provado_controller::resolve;
 use provado_model::Reason;
 use provado_model::id::{RequestId, RunId};
 use std::collections::BTreeSet;
@@ -271,17 +271,19 @@ pub(crate) async fn a_run_is_found_by_part_of_its_id(world: World) {
     let mut tx = world.begin().await;
     for part in [text.as_str(), &text[28..], &format!("runs/{}", &text[30..])] {
         assert_eq!(
-            run_find(&mut tx, "name", part).await.unwrap().id,
+            resolve::run(&mut tx, "name", part).await.unwrap().id,
             first.id,
             "{part}"
         );
     }
     // Both were made in the same millisecond, so both begin alike.
     assert_eq!(text[..13], second.id.to_string()[..13]);
-    let error = run_find(&mut tx, "name", &text[..13]).await.unwrap_err();
+    let error = resolve::run(&mut tx, "name", &text[..13])
+        .await
+        .unwrap_err();
     assert_eq!(error.reason, Reason::NameAmbiguous);
     for missing in ["0000-0000", "runs/ffffffff", "nonsense", "abcd%", "_____"] {
-        let error = run_find(&mut tx, "name", missing).await.unwrap_err();
+        let error = resolve::run(&mut tx, "name", missing).await.unwrap_err();
         assert_eq!(error.reason, Reason::RunNotFound, "{missing}");
     }
 }

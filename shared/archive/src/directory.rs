@@ -11,12 +11,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::cursor::{INT_BYTES, encode_int};
-use crate::toc::{DumpId, Toc};
-
-/// `archTar` in pg_backup.h: the directory form shares its number with the tar form.
-const FORMAT_DIRECTORY: u8 = 3;
-/// Where the format byte stands: after the magic, the version, and two sizes.
-const FORMAT_AT: usize = 10;
+use crate::toc::{DumpId, FORMAT_AT, FORMAT_DIRECTORY, Toc, TocEntry, Version};
 
 /// Why a layout could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +72,23 @@ impl DirectoryLayout {
     /// The directory form of the archive with this table of contents. `large_objects` names the
     /// OIDs of each `BLOBS` entry that has any, in the order they shall be restored.
     pub fn from_toc(toc: &Toc, large_objects: &[(DumpId, Vec<u32>)]) -> Result<Self, LayoutError> {
+        Self::build(toc, large_objects, &HashMap::new())
+    }
+
+    /// As [`DirectoryLayout::from_toc`] without large objects, where the given `CREATE EXTENSION`
+    /// entries make the given version instead of whatever is the server's default.
+    pub fn with_versions(
+        toc: &Toc,
+        versions: &HashMap<DumpId, String>,
+    ) -> Result<Self, LayoutError> {
+        Self::build(toc, &[], versions)
+    }
+
+    fn build(
+        toc: &Toc,
+        large_objects: &[(DumpId, Vec<u32>)],
+        versions: &HashMap<DumpId, String>,
+    ) -> Result<Self, LayoutError> {
         let mut lists: HashMap<DumpId, &[u32]> = large_objects
             .iter()
             .map(|(dump_id, oids)| (*dump_id, oids.as_slice()))
@@ -86,12 +98,11 @@ impl DirectoryLayout {
         let mut toc_dat = slice(toc, 0, entries_at)?.to_vec();
         *toc_dat.get_mut(FORMAT_AT).ok_or(LayoutError::RawMismatch)? = FORMAT_DIRECTORY;
         for entry in &toc.entries {
-            toc_dat.extend_from_slice(slice(toc, entry.span.start, entry.span.extra)?);
+            copy_entry(toc, entry, versions.get(&entry.dump_id), &mut toc_dat)?;
             let name = match (entry.had_dumper, entry.is_large_objects()) {
                 (false, _) => String::new(),
                 (true, false) => format!("{}.dat", entry.dump_id),
-                (true, true) if toc.version.has_relkind() => format!("blobs_{}.toc", entry.dump_id),
-                (true, true) => "blobs.toc".to_owned(),
+                (true, true) => list_name(toc.version, entry.dump_id),
             };
             toc_dat.extend_from_slice(&encode_int(length(&name)?));
             toc_dat.extend_from_slice(name.as_bytes());
@@ -101,7 +112,9 @@ impl DirectoryLayout {
             let dump_id = entry.dump_id;
             if entry.is_large_objects() {
                 let oids = lists.remove(&dump_id).unwrap_or_default();
-                files.push(large_object_list(name, dump_id, oids));
+                let (_, contents) = large_object_list(toc.version, dump_id, oids);
+                let kind = FileKind::LargeObjectList { dump_id, contents };
+                files.push(DirectoryFile { name, kind });
                 files.extend(oids.iter().map(|oid| large_object(*oid)));
             } else {
                 files.push(DirectoryFile {
@@ -117,6 +130,42 @@ impl DirectoryLayout {
     }
 }
 
+/// Copies an entry up to what each form has for itself, with another version in its definition
+/// where one is given.
+fn copy_entry(
+    toc: &Toc,
+    entry: &TocEntry,
+    version: Option<&String>,
+    out: &mut Vec<u8>,
+) -> Result<(), LayoutError> {
+    let span = entry.span;
+    let Some(version) = version else {
+        out.extend_from_slice(slice(toc, span.start, span.extra)?);
+        return Ok(());
+    };
+    out.extend_from_slice(slice(toc, span.start, span.defn)?);
+    let statement = slice(toc, span.defn + INT_BYTES, span.after_defn)?;
+    let end = statement.iter().rposition(|byte| *byte == b';');
+    let (before, after) = statement.split_at(end.ok_or(LayoutError::RawMismatch)?);
+    let clause = format!(" VERSION '{}'", version.replace('\'', "''"));
+    let bytes = before.len() + clause.len() + after.len();
+    let bytes = i32::try_from(bytes).map_err(|_| LayoutError::RawMismatch)?;
+    out.extend_from_slice(&encode_int(bytes));
+    for part in [before, clause.as_bytes(), after] {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(slice(toc, span.after_defn, span.extra)?);
+    Ok(())
+}
+
+fn list_name(version: Version, dump_id: DumpId) -> String {
+    if version.has_relkind() {
+        format!("blobs_{dump_id}.toc")
+    } else {
+        "blobs.toc".to_owned()
+    }
+}
+
 fn large_object_name(oid: u32) -> String {
     format!("blob_{oid}.dat")
 }
@@ -128,17 +177,15 @@ fn large_object(oid: u32) -> DirectoryFile {
     }
 }
 
-fn large_object_list(name: String, dump_id: DumpId, oids: &[u32]) -> DirectoryFile {
+/// Name and contents of the file that lists the large objects of a `BLOBS` entry, in an archive
+/// of this version: a line `<oid> blob_<oid>.dat` for each.
+pub fn large_object_list(version: Version, dump_id: DumpId, oids: &[u32]) -> (String, Vec<u8>) {
     let mut contents = String::new();
     for oid in oids {
         // Writing to a string does not fail.
         let _ = writeln!(contents, "{oid} {}", large_object_name(*oid));
     }
-    let contents = contents.into_bytes();
-    DirectoryFile {
-        name,
-        kind: FileKind::LargeObjectList { dump_id, contents },
-    }
+    (list_name(version, dump_id), contents.into_bytes())
 }
 
 fn slice(toc: &Toc, start: usize, end: usize) -> Result<&[u8], LayoutError> {

@@ -32,7 +32,7 @@ pub mod toc;
 pub mod writer;
 
 pub use cut::{CutPolicy, Cutter};
-pub use directory::{DirectoryFile, DirectoryLayout, FileKind, LayoutError};
+pub use directory::{DirectoryFile, DirectoryLayout, FileKind, LayoutError, large_object_list};
 pub use error::ParseError;
 pub use large_object::LargeObjectDigest;
 pub use limits::Limits;

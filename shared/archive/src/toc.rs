@@ -2,6 +2,7 @@
 //! what must be given back to PostgreSQL's tools is spliced from the raw bytes, never re-encoded.
 
 mod copy;
+mod extra;
 mod parse;
 
 use std::collections::HashMap;
@@ -10,10 +11,14 @@ use crate::error::ParseError;
 use crate::limits::Limits;
 
 pub use copy::CopyTarget;
+pub(crate) use extra::{FORMAT_CUSTOM, FORMAT_DIRECTORY};
 pub(crate) use parse::{MAGIC, TocParser, TocProgress};
 
 /// The id pg_dump gives an entry of one archive; 1 to 2^31 - 1, unique within the archive.
 pub type DumpId = u32;
+
+/// Where the format byte stands: after the magic, the version, and two sizes.
+pub(crate) const FORMAT_AT: usize = 10;
 
 /// The version of an archive's format (not of PostgreSQL).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,7 +95,7 @@ pub struct Toc {
     pub int_size: u8,
     /// Bytes of a file offset; always 8.
     pub off_size: u8,
-    /// Format byte; 1, custom.
+    /// Format byte: 1, custom, or 3, directory.
     pub format: u8,
     /// Compression: a zlib level before 1.15, an algorithm from then on; always 0, none.
     pub compression: i64,
@@ -117,7 +122,10 @@ pub struct Toc {
 pub(crate) struct EntrySpan {
     /// First byte of the entry.
     pub(crate) start: usize,
-    /// First byte of what only the custom format has: the offset's flag, then the offset.
+    /// First byte of its definition, a string with its length, and the first byte behind it.
+    pub(crate) defn: usize,
+    pub(crate) after_defn: usize,
+    /// First byte of what is another in each form: where its data stands, or its file's name.
     pub(crate) extra: usize,
 }
 
@@ -194,10 +202,15 @@ impl TocEntry {
 }
 
 impl Toc {
-    /// Parses header and table of contents from exactly the bytes that [`Toc::raw`] held. Fails if
-    /// they are damaged, cut off, or followed by anything.
+    /// Parses header and table of contents from exactly the bytes that [`Toc::raw`] held, or from
+    /// a directory archive's `toc.dat`. Fails if they are damaged, cut off, or followed by
+    /// anything.
     pub fn from_raw(raw: &[u8], limits: Limits) -> Result<Self, ParseError> {
-        match TocParser::new(limits).feed(raw)? {
+        let mut parser = match raw.get(FORMAT_AT) {
+            Some(&FORMAT_DIRECTORY) => TocParser::of_directory(limits),
+            _ => TocParser::new(limits),
+        };
+        match parser.feed(raw)? {
             TocProgress::Complete { toc, consumed } if consumed == raw.len() => Ok(*toc),
             TocProgress::Complete { consumed, .. } => Err(ParseError::malformed(
                 consumed,

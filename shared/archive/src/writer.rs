@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use crate::cursor::encode_int;
-use crate::toc::{DumpId, Toc};
+use crate::toc::{DumpId, FORMAT_CUSTOM, Toc};
 
 /// `BLK_DATA` and `BLK_BLOBS` of pg_backup_archiver.h.
 const BLOCK_DATA: u8 = 1;
@@ -41,8 +41,14 @@ enum Place {
 }
 
 impl<W: Write> CustomWriter<W> {
-    /// Writes header and table of contents.
+    /// Writes header and table of contents, which must have been those of a custom archive.
     pub fn new(mut output: W, toc: &Toc) -> io::Result<Self> {
+        if toc.format != FORMAT_CUSTOM {
+            return Err(misuse(format!(
+                "a table of contents of format {}",
+                toc.format
+            )));
+        }
         let mut at = 0;
         for entry in toc.entries.iter().filter(|entry| entry.had_dumper) {
             output.write_all(raw(toc, at, entry.span.extra)?)?;

@@ -34,6 +34,10 @@ pub const PAGE_SIZE_MAX: u32 = 1_000;
 pub const REQUEST_ID_HOURS: i64 = 24;
 /// Seconds a unary call may take at most.
 pub const CALL_SECONDS_MAX: u64 = 60;
+/// Seconds the wall clock may be ahead of where it was last seen before deletes wait.
+pub const CLOCK_JUMP_SECONDS_MAX: i64 = 60 * 60;
+/// Seconds a clock that was ahead at a start must run evenly before it is believed.
+pub const CLOCK_CALM_SECONDS: u64 = 60 * 60;
 /// Labels on one thing.
 pub const LABELS_MAX: usize = 32;
 /// Patterns in one request.

@@ -21,7 +21,11 @@ pub enum Error {
         source: BackendError,
     },
     /// There is no repository at this place.
-    #[error("there is no repository at {place}; create one with `provado repository init`")]
+    #[error(
+        "there is no repository at {place}: look first whether its disk is mounted \
+         (`findmnt -T {place}`); only one that was never there is made with `provado repository \
+         init`"
+    )]
     NoRepository {
         /// The place.
         place: String,
@@ -163,6 +167,7 @@ impl Error {
             Self::Backend { source, .. } => match source.kind {
                 BackendErrorKind::Full => Reason::DiskFull,
                 BackendErrorKind::Permissions => Reason::RepositoryPermissions,
+                BackendErrorKind::Differs => Reason::ReadBackDiffers,
                 BackendErrorKind::NotFound
                 | BackendErrorKind::Denied
                 | BackendErrorKind::Transient

@@ -38,6 +38,10 @@ pub struct SweepRules {
 impl SweepRules {
     /// Grace unless a policy says otherwise.
     pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
+    /// Objects that one sweep may delete of a small repository.
+    pub const OBJECTS_MAX: usize = 20;
+    /// Objects that one sweep may delete of a large one, in percent of those there are.
+    pub const PERCENT_MAX: usize = 5;
     /// The shortest grace a plan is made with.
     pub const GRACE_MIN: SignedDuration = SignedDuration::from_mins(10);
 }
@@ -60,6 +64,8 @@ pub struct DeletePlan {
     pub delete: Vec<Planned>,
     /// Objects that no backup was found to need and that are kept all the same.
     pub keep: Vec<Planned>,
+    /// What somebody should look at, each a sentence.
+    pub remarks: Vec<String>,
 }
 
 impl DeletePlan {

@@ -9,6 +9,8 @@ use jiff::SignedDuration;
 use provado_repository::backend::Backend;
 use provado_repository::backend::fault::{Fault, FaultBackend};
 use provado_repository::check::{CheckOptions, Level};
+use provado_repository::document::Countersignature;
+use provado_repository::key::BackupObject;
 use provado_repository::manifest::EntryTail;
 use provado_repository::signature::Trust;
 use provado_repository::sweep::{LiveAttempt, SweepRules, plan_delete, plan_sweep};
@@ -299,4 +301,23 @@ fn a_pack_or_the_repository_that_goes_while_a_backup_is_written_keeps_it_from_be
             1
         );
     }
+}
+
+#[test]
+fn a_sweep_keeps_what_a_backup_needs_whose_manifest_was_lost() {
+    let place = Place::new();
+    let content = some_content();
+    let written = place.write(1, None, &content);
+    let word = Countersignature::new(&written.document, written.document.document.end_time);
+    let bytes = word.to_bytes(&*place.signer).unwrap();
+    let put = place
+        .repository()
+        .put_countersignature(&written.document, bytes);
+    place.block_on(put).unwrap();
+    let key = Key::backup(backup_ref(1), BackupObject::Manifest);
+    let manifest = place.memory.bytes(&key).unwrap();
+    place.memory.tamper(&key, None);
+    assert_eq!(sweep(&place), 0);
+    place.memory.tamper(&key, Some(manifest));
+    assert_eq!(place.read(1), content);
 }

@@ -265,6 +265,6 @@ fn a_signature_is_verified_by_stock_tools_as_the_page_says() {
         ("BACKUP", backup.as_str()),
         ("PUBLIC_KEY", key.to_str().unwrap()),
     ];
-    let said = run(&golden, &script(1), &variables);
+    let said = run(&golden, &script(2), &variables);
     assert!(said.contains("Signature Verified Successfully"), "{said}");
 }

@@ -3,7 +3,10 @@
 
 use crate::jobs::work::Meter;
 use provado_archive::parser::SinkError;
-use provado_archive::{CutPolicy, DumpId, EntryDigest, SegmentMode, Segmenter, Sink, Toc};
+use provado_archive::{
+    CutPolicy, DirectoryLayout, DumpId, EntryDigest, SegmentMode, Segmenter, Sink, Toc, Version,
+    large_object_list,
+};
 use provado_repository::manifest::{EntryHead, EntryKind, EntryTail};
 use provado_repository::writer::BackupWriter;
 use std::collections::HashMap;
@@ -29,6 +32,8 @@ pub(super) struct EntrySink {
     entry_bytes: u64,
     /// Bytes not yet counted where others look.
     unreported_bytes: u64,
+    /// The archive's, once its table of contents is there.
+    version: Option<Version>,
     /// Large objects of the `BLOBS` entry at hand.
     large_objects: Option<(DumpId, Vec<u32>)>,
     pub(super) counts: Counts,
@@ -50,6 +55,7 @@ impl EntrySink {
             heads: HashMap::new(),
             entry_bytes: 0,
             unreported_bytes: 0,
+            version: None,
             large_objects: None,
             counts: Counts::default(),
             failure: None,
@@ -163,7 +169,10 @@ impl Sink for EntrySink {
             .filter(|entry| entry.had_dumper && !entry.is_large_objects())
             .map(|entry| (entry.dump_id, data_head(entry)))
             .collect();
-        self.whole(head, &archive.raw)
+        self.version = Some(archive.version);
+        // What is stored is a directory archive, so that pg_restore takes it without us.
+        let layout = DirectoryLayout::from_toc(archive, &[])?;
+        self.whole(head, &layout.toc_dat)
     }
 
     fn entry_start(&mut self, dump_id: DumpId) -> Result<(), SinkError> {
@@ -192,18 +201,16 @@ impl Sink for EntrySink {
             self.meter.one();
             return Ok(());
         };
-        let mut list = String::with_capacity(oids.len() * 8);
-        for oid in oids {
-            list.push_str(&oid.to_string());
-            list.push('\n');
-        }
+        let version = self.version.ok_or("data before the table of contents")?;
+        let (name, contents) = large_object_list(version, dump_id, &oids);
         let head = EntryHead {
             kind: EntryKind::LargeObjectList.into(),
             entry_name: "large objects".to_owned(),
             dump_id,
+            archive_file_name: name,
             ..EntryHead::default()
         };
-        self.whole(head, list.as_bytes())
+        self.whole(head, &contents)
     }
 
     fn large_object_start(&mut self, oid: u32) -> Result<(), SinkError> {

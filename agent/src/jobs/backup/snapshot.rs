@@ -15,6 +15,7 @@ const EXPORT: &str = "\
     SELECT pg_catalog.pg_export_snapshot() AS name, pg_catalog.pg_is_in_recovery() AS standby, \
         (EXTRACT(EPOCH FROM pg_catalog.transaction_timestamp()) * 1000000)::int8 AS micros, \
         pg_catalog.current_setting('server_version') AS version, \
+        (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS identifier, \
         pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding \
     FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()";
 
@@ -24,6 +25,8 @@ const LOCK_WAIT_MILLIS_MAX: u64 = 2_147_483_647;
 /// An open snapshot with what was read in it.
 pub(super) struct Snapshot {
     connection: Option<PgConnection>,
+    /// Of the server that gave the snapshot, which is the one `pg_dump` must find it on.
+    pub(super) system_identifier: String,
     /// For `pg_dump --snapshot`.
     pub(super) name: String,
     /// When it was taken, by the server's clock.
@@ -79,15 +82,17 @@ impl Snapshot {
                 row.read::<i64>("micros")?,
                 row.read::<String>("version")?,
                 row.read::<String>("encoding")?,
+                row.read::<String>("identifier")?,
             ))
         };
-        let (name, in_recovery, micros, server_version, encoding) =
+        let (name, in_recovery, micros, server_version, encoding, system_identifier) =
             read().map_err(|error| query_failed(&error))?;
         let inventory = inventory::read(&mut connection)
             .await
             .map_err(|error| query_failed(&error))?;
         Ok(Self {
             connection: Some(connection),
+            system_identifier,
             name,
             time: provado_model::time::from_micros(micros),
             in_recovery,

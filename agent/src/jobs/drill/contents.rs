@@ -5,11 +5,13 @@
 //! dump, the columns are those of the dump's own COPY statement (DESIGN, idea 3).
 
 use super::large_objects::LargeObjects;
+use super::parts::{self, Question, Task, Whole};
 use super::stage::Stage;
 use crate::jobs::source::OpenBackup;
 use crate::jobs::work::{Hands, NoWatch, Work};
 use crate::postgres::copy_out::{CopyOut, CopyOutError};
 use crate::postgres::inspect::error_text;
+use crate::postgres::trouble::is_of_the_host;
 use crossbeam_channel::Receiver;
 use provado_archive::RowScanner;
 use provado_model::{Error, Reason};
@@ -93,17 +95,6 @@ fn differences_of(item: &Item) -> Vec<Difference> {
     }
 }
 
-/// What to read from the server.
-enum Question {
-    Table(String),
-    LargeObject(u32),
-}
-
-struct Task {
-    item: Item,
-    question: Question,
-}
-
 /// What the reading threads share.
 #[derive(Clone)]
 pub(super) struct Session {
@@ -120,7 +111,8 @@ pub(super) async fn compare(
     jobs: u32,
     work: &mut Work<'_>,
 ) -> Result<Compared, Error> {
-    let (tasks, skipped) = tasks(backup);
+    let (mut items, wholes, skipped) = items(backup);
+    let tasks = parts::tasks(&items, wholes, stage).await?;
     let header = backup.reader.header();
     let session = Session {
         address: stage.address.clone(),
@@ -136,7 +128,7 @@ pub(super) async fn compare(
         .unwrap_or(2)
         .min(tasks.len().max(1));
     let cancel = work.context.cancel.clone();
-    let items = work
+    let found = work
         .blocking(NoWatch, move |hands| {
             let (sender, receiver) = crossbeam_channel::unbounded();
             for task in tasks {
@@ -159,6 +151,7 @@ pub(super) async fn compare(
             Ok(out)
         })
         .await?;
+    parts::join(&mut items, found);
     let mut compared = Compared {
         skipped,
         ..Compared::default()
@@ -177,8 +170,8 @@ pub(super) async fn compare(
     Ok(compared)
 }
 
-/// One task a table and large object, the largest first; and what cannot be compared.
-fn tasks(backup: &OpenBackup) -> (Vec<Task>, Vec<String>) {
+/// One item a table and large object, each with what it is; and what cannot be compared.
+fn items(backup: &OpenBackup) -> (Vec<Item>, Vec<Whole>, Vec<String>) {
     let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     let extension_tables: BTreeSet<(&str, &str)> = backup
         .inventory
@@ -187,7 +180,7 @@ fn tasks(backup: &OpenBackup) -> (Vec<Task>, Vec<String>) {
         .filter(|relation| !relation.extension_name.is_empty())
         .map(|r| (r.schema_name.as_str(), r.relation_name.as_str()))
         .collect();
-    let mut tasks = Vec::new();
+    let (mut items, mut wholes) = (Vec::new(), Vec::new());
     let mut skipped = Vec::new();
     for (dump_id, (_, entry)) in backup.data_entries() {
         let head = &entry.head;
@@ -210,35 +203,30 @@ fn tasks(backup: &OpenBackup) -> (Vec<Task>, Vec<String>) {
             ));
             continue;
         };
-        tasks.push(Task {
-            item: Item {
-                object: format!("table {name}"),
-                expected: Digest {
-                    row_count: entry.tail.row_count,
-                    fingerprint: hex(&entry.tail.fingerprint),
-                },
-                found: Err("not read".to_owned()),
-                byte_count: entry.tail.byte_count,
+        wholes.push(Whole::Table(target));
+        items.push(Item {
+            object: format!("table {name}"),
+            expected: Digest {
+                row_count: entry.tail.row_count,
+                fingerprint: hex(&entry.tail.fingerprint),
             },
-            question: Question::Table(target.copy_to_stdout()),
+            found: Err("not read".to_owned()),
+            byte_count: entry.tail.byte_count,
         });
     }
     for (oid, (_, entry)) in backup.large_objects() {
-        tasks.push(Task {
-            item: Item {
-                object: format!("large object {oid}"),
-                expected: Digest {
-                    row_count: 0,
-                    fingerprint: hex(&entry.tail.fingerprint),
-                },
-                found: Err("not read".to_owned()),
-                byte_count: entry.tail.byte_count,
+        wholes.push(Whole::LargeObject(oid));
+        items.push(Item {
+            object: format!("large object {oid}"),
+            expected: Digest {
+                row_count: 0,
+                fingerprint: hex(&entry.tail.fingerprint),
             },
-            question: Question::LargeObject(oid),
+            found: Err("not read".to_owned()),
+            byte_count: entry.tail.byte_count,
         });
     }
-    tasks.sort_by_key(|task| std::cmp::Reverse(task.item.byte_count));
-    (tasks, skipped)
+    (items, wholes, skipped)
 }
 
 /// One thread with connections of its own.
@@ -247,27 +235,26 @@ fn read_all(
     tasks: &Receiver<Task>,
     hands: &Hands,
     cancel: &Cancel,
-) -> Result<Vec<Item>, Error> {
+) -> Result<Vec<(usize, Result<Digest, String>)>, Error> {
     let mut rows = None;
     let mut large_objects = LargeObjects::new()?;
     let mut out = Vec::new();
-    while let Ok(mut task) = tasks.try_recv() {
+    while let Ok(task) = tasks.try_recv() {
         if cancel.is_canceled() {
             return Err(crate::jobs::work::canceled());
         }
-        hands.meter.item(&task.item.object);
+        hands.meter.item(&task.object);
         let found = match &task.question {
-            Question::Table(copy) => table(session, &mut rows, copy, hands, cancel),
+            Question::Rows(copy) => table(session, &mut rows, copy, hands, cancel),
             Question::LargeObject(oid) => large_objects.read(session, *oid, hands),
         };
         hands.meter.one();
-        task.item.found = match found {
+        let found = match found {
             Ok(digest) => Ok(digest),
-            // A server's refusal is about the restored database; a lost connection is not.
             Err(Trouble::Contents(why)) => Err(why),
             Err(Trouble::Broken(error)) => return Err(error),
         };
-        out.push(task.item);
+        out.push((task.item, found));
     }
     Ok(out)
 }
@@ -278,6 +265,16 @@ pub(super) enum Trouble {
     Contents(String),
     /// Nothing can be said of it.
     Broken(Error),
+}
+
+/// A server's refusal is about the restored database, unless it tells of the host. A right that a
+/// superuser lacks was taken by the host too: by a label, or by the files' owner.
+pub(super) fn refused(sqlstate: &str, message: &str) -> Trouble {
+    let told = format!("{message} (SQLSTATE {sqlstate})");
+    if sqlstate == "42501" || is_of_the_host(sqlstate, message) {
+        return Trouble::Broken(Error::new(Reason::ToolFailed, told));
+    }
+    Trouble::Contents(told)
 }
 
 fn table(
@@ -315,9 +312,7 @@ fn table(
         Ok(()) => *connection = Some(open),
         Err(CopyOutError::Server { message, sqlstate }) => {
             *connection = Some(open);
-            return Err(Trouble::Contents(format!(
-                "{message} (SQLSTATE {sqlstate})"
-            )));
+            return Err(refused(&sqlstate, &message));
         }
         Err(_) if cancel.is_canceled() => {
             return Err(Trouble::Broken(crate::jobs::work::canceled()));

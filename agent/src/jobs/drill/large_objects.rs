@@ -1,6 +1,6 @@
 //! Large objects of the restored database, read by oid and fingerprinted as they were dumped.
 
-use super::contents::{Digest, Session, Trouble};
+use super::contents::{Digest, Session, Trouble, refused};
 use crate::jobs::place::query_failed;
 use crate::jobs::work::Hands;
 use crate::postgres::connection::PgError;
@@ -52,7 +52,7 @@ impl LargeObjects {
         self.runtime.block_on(reading).map_err(|error| {
             // The server's refusal names the object; the connection goes on.
             match error.sqlstate() {
-                Some(_) => Trouble::Contents(error_text(&error)),
+                Some(sqlstate) => refused(&sqlstate, &error_text(&error)),
                 None => broken(&error),
             }
         })

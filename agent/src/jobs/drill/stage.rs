@@ -4,12 +4,11 @@ use crate::jobs::place::query_failed;
 use crate::jobs::source::OpenBackup;
 use crate::jobs::work::{NoWatch, Work};
 use crate::postgres::ServerAddress;
-use crate::postgres::connection::PgError;
 use crate::postgres::database::{self, Properties};
 use crate::postgres::globals::{RoleRights, apply_setting, create_roles};
 use crate::postgres::inspect::error_text;
 use crate::postgres::sql::Statement;
-use crate::postgres::throwaway::{Throwaway, ThrowawayError, ThrowawayPlan};
+use crate::postgres::throwaway::{Throwaway, ThrowawayError, ThrowawayPlan, Troubles};
 use crate::postgres::tools::ToolSet;
 use provado_model::{Error, Reason};
 use sqlx::PgConnection;
@@ -23,6 +22,7 @@ pub(super) struct Stage {
     instance: Arc<Mutex<Option<Throwaway>>>,
     pub(super) address: ServerAddress,
     pub(super) tools: ToolSet,
+    troubles: Troubles,
     application_name: String,
 }
 
@@ -49,7 +49,9 @@ impl Stage {
             })
             .await?;
         let address = instance.address().clone();
+        let troubles = instance.troubles();
         Ok(Self {
+            troubles,
             instance: Arc::new(Mutex::new(Some(instance))),
             address,
             tools,
@@ -65,7 +67,6 @@ impl Stage {
     ) -> Result<Vec<String>, Error> {
         let query = |error| query_failed(&error);
         let mut connection = self.maintenance().await?;
-        extensions_are_there(&mut connection, backup).await?;
         let roles = &backup.inventory.roles;
         let made = create_roles(&mut connection, roles, RoleRights::AsRecorded)
             .await
@@ -101,14 +102,15 @@ impl Stage {
         Ok(remarks)
     }
 
-    /// Gives the database its settings, privileges and owner. Tells what could not be done.
+    /// Gives the database its settings, privileges and owner. They are no part of the archive;
+    /// one that this host does not take, such as the name of a locale, breaks the drill.
     pub(super) async fn properties(
         &self,
         backup: &OpenBackup,
         work: &mut Work<'_>,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<(), Error> {
         if !backup.reader.header().table_patterns.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let mut connection = self.maintenance().await?;
         let facts = backup.inventory.database.clone().unwrap_or_default();
@@ -117,7 +119,11 @@ impl Stage {
             privileges: true,
         };
         let applying = database::apply_properties(&mut connection, DATABASE, &facts, properties);
-        work.watched(NoWatch, applying).await
+        let refused = work.watched(NoWatch, applying).await?;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Reason::ToolFailed, refused.join("; ")))
     }
 
     async fn maintenance(&self) -> Result<PgConnection, Error> {
@@ -135,8 +141,8 @@ impl Stage {
             .map_err(|error| query_failed(&error))
     }
 
-    /// Stops the instance and removes it.
-    pub(super) async fn end(self, work: &mut Work<'_>) {
+    /// Stops the instance and removes it. What it told of this host.
+    pub(super) async fn end(self, work: &mut Work<'_>) -> Troubles {
         let instance = Arc::clone(&self.instance);
         let ended = tokio::task::spawn_blocking(move || {
             let taken = instance
@@ -147,7 +153,7 @@ impl Stage {
         })
         .await;
         let error = match ended {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return self.troubles,
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
@@ -156,39 +162,8 @@ impl Stage {
              tries again",
             self.address.host
         ));
+        self.troubles
     }
-}
-
-const EXTENSIONS: &str = "SELECT name::text FROM pg_catalog.pg_available_extensions";
-
-/// An extension whose package is not on this host says nothing about the backup.
-async fn extensions_are_there(
-    connection: &mut PgConnection,
-    backup: &OpenBackup,
-) -> Result<(), Error> {
-    let there: Vec<String> = sqlx::query_scalar(EXTENSIONS)
-        .fetch_all(connection)
-        .await
-        .map_err(|source| query_failed(&PgError::query("list the extensions", source)))?;
-    let wanted = backup
-        .inventory
-        .extensions
-        .iter()
-        .map(|e| &e.extension_name);
-    let missing: Vec<&str> = wanted
-        .filter(|name| !there.contains(name))
-        .map(String::as_str)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Reason::ExtensionsMissing,
-        format!(
-            "this host does not have the extensions {}; install their packages",
-            missing.join(", ")
-        ),
-    ))
 }
 
 fn start_error(error: &ThrowawayError) -> Error {

@@ -11,6 +11,7 @@ use crate::postgres::ServerAddress;
 use crate::postgres::connection::PgError;
 use crate::postgres::inspect::error_text;
 use crate::postgres::sql::Statement;
+use crate::postgres::trouble::is_of_the_host;
 use crossbeam_channel::{Receiver, unbounded};
 use provado_model::{Error, Reason};
 use provado_repository::Cancel;
@@ -187,7 +188,11 @@ async fn work(shared: &Shared, tasks: &Receiver<Task>) {
             Err(Trouble::End(error)) => return keep(shared, error),
             Err(Trouble::Refused(error)) => {
                 // A connection that is gone refuses nothing: the server or the network failed.
-                if error.sqlstate().is_none() || connection.ping().await.is_err() {
+                let sqlstate = error.sqlstate().unwrap_or_default();
+                if is_of_the_host(&sqlstate, "") {
+                    return keep(shared, no_room_or_lost(&sqlstate, &error));
+                }
+                if sqlstate.is_empty() || connection.ping().await.is_err() {
                     return keep(shared, lost(&error));
                 }
                 let _ = connection.execute("ROLLBACK").await;
@@ -304,6 +309,14 @@ fn ended(shared: &Shared) -> Result<(), Error> {
         return Err(crate::jobs::work::canceled());
     }
     Ok(())
+}
+
+/// The host cannot take the rest either: what is loaded so far is no restore of anything.
+fn no_room_or_lost(sqlstate: &str, error: &PgError) -> Error {
+    if sqlstate == "53100" {
+        return Error::new(Reason::DiskFull, error_text(error));
+    }
+    lost(error)
 }
 
 fn lost(error: &PgError) -> Error {

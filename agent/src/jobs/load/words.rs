@@ -39,6 +39,15 @@ pub(in crate::jobs) struct Message {
     pub(in crate::jobs) text: String,
 }
 
+impl Message {
+    /// Whether it is about the making of an extension.
+    pub(in crate::jobs) fn is_of_an_extension(&self) -> bool {
+        self.text
+            .lines()
+            .any(|line| line.starts_with("Command was: CREATE EXTENSION "))
+    }
+}
+
 /// Puts lines together.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -93,6 +102,24 @@ const IGNORABLE: &[&str] = &[
     "unrecognized configuration parameter \"idle_session_timeout\"",
 ];
 
+/// What a message says, in English, of a server that is gone or has no room left: nothing after it
+/// says anything of the backup. Beginnings of libpq's words or of the server's.
+const GONE: &[&str] = &[
+    "could not execute query: server closed the connection unexpectedly",
+    "could not execute query: no connection to the server",
+    "could not execute query: SSL SYSCALL error",
+    "could not execute query: FATAL: ",
+    "could not execute query: PANIC: ",
+    "could not execute query: ERROR:  out of memory",
+    "could not execute query: ERROR:  out of shared memory",
+];
+const NO_ROOM: &str = "No space left on device";
+
+fn is_gone(text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    first.ends_with(NO_ROOM) || GONE.iter().any(|words| first.contains(words))
+}
+
 fn classify(severity: Severity, text: &str) -> Class {
     match severity {
         Severity::Notice => Class::Notice,
@@ -100,6 +127,7 @@ fn classify(severity: Severity, text: &str) -> Class {
         Severity::Warning => Class::Notice,
         Severity::Fatal => Class::Fatal,
         Severity::Error if IGNORABLE.iter().any(|words| text.contains(words)) => Class::Ignorable,
+        Severity::Error if is_gone(text) => Class::Fatal,
         Severity::Error if text.contains("could not execute query") => Class::Difference,
         Severity::Error if text.contains("COPY failed for table") => Class::Difference,
         Severity::Error => Class::Fatal,
@@ -123,6 +151,12 @@ mod tests {
             "LINE 2:     a x",
             "pg_restore: error: COPY failed for table \"t\": ERROR:  value too long",
             "pg_restore: error: could not open input file \"toc.dat\": No such file",
+            "pg_restore: error: could not execute query: server closed the connection unexpectedly",
+            "\tThis probably means the server terminated abnormally",
+            "pg_restore: error: could not execute query: ERROR:  could not extend file \"base/5/6\": \
+             No space left on device",
+            "pg_restore: error: could not execute query: ERROR:  could not access file \"x\"",
+            "Command was: CREATE EXTENSION IF NOT EXISTS x WITH SCHEMA public;",
             "pg_restore: warning: errors ignored on restore: 3",
         ] {
             words.line(&StderrLine::new(text.to_owned()));
@@ -136,9 +170,15 @@ mod tests {
                 Class::Difference,
                 Class::Difference,
                 Class::Fatal,
+                Class::Fatal,
+                Class::Fatal,
+                Class::Difference,
                 Class::Notice
             ]
         );
+        let of_extensions: Vec<bool> = messages.iter().map(Message::is_of_an_extension).collect();
+        assert_eq!(of_extensions.iter().filter(|is| **is).count(), 1);
+        assert!(of_extensions[6]);
         assert!(messages[1].text.contains("LINE 2"));
     }
 }

@@ -9,11 +9,12 @@ use crate::postgres::database::drop_ours;
 use crate::postgres::inspect::error_text;
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::InstanceTarget;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What every unfinished database's name begins with.
 const PREFIX: &str = "provado-restore-";
@@ -25,15 +26,19 @@ struct Record {
     database: String,
 }
 
-/// One database that is being made; dropped when it is made or removed again.
+/// One database that is being made. While it is held, a sweep leaves the database alone; let go
+/// of without [`JournalEntry::settled`], a sweep removes it.
 #[derive(Debug)]
 pub(super) struct JournalEntry {
     path: PathBuf,
+    /// Locked for as long as this attempt lives.
+    _lock: File,
 }
 
-impl Drop for JournalEntry {
-    fn drop(&mut self) {
-        // Left behind it costs one DROP DATABASE IF EXISTS at the next start.
+impl JournalEntry {
+    /// The database has its name, or is gone: there is nothing left to remove.
+    pub(super) fn settled(self) {
+        // Left behind it costs one DROP DATABASE IF EXISTS at the next sweep.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -51,25 +56,28 @@ pub(super) fn write(
         port: address.port,
         database: database.to_owned(),
     };
-    let write = || -> std::io::Result<()> {
+    let write = || -> std::io::Result<File> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&directory)?;
         let mut file = File::create_new(&path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(serde_json::to_string(&record)?.as_bytes())?;
         file.sync_all()?;
-        File::open(&directory)?.sync_all()
+        File::open(&directory)?.sync_all()?;
+        Ok(file)
     };
-    write().map_err(|error| {
+    let lock = write().map_err(|error| {
         let text = format!("cannot write the restore down in {}", path.display());
         Error::new(Reason::DiskFull, text).caused_by(error)
     })?;
-    Ok(JournalEntry { path })
+    Ok(JournalEntry { path, _lock: lock })
 }
 
-/// Removes the databases that restores of an earlier life of this agent left unfinished. Tells
-/// what was done or could not be done, each a sentence.
+/// Removes the databases that restores left unfinished, of an earlier life of this agent or of
+/// this one where the server was gone when it should have been done. Tells what was done or could
+/// not be done, each a sentence.
 pub(in crate::jobs) async fn sweep(config: &Config) -> Vec<String> {
     let mut out = Vec::new();
     let Ok(entries) = std::fs::read_dir(config.data_dir.join("restores")) else {
@@ -77,6 +85,9 @@ pub(in crate::jobs) async fn sweep(config: &Config) -> Vec<String> {
     };
     for entry in entries.flatten() {
         let path = entry.path();
+        if is_in_hand(&path) {
+            continue;
+        }
         let record: Option<Record> = std::fs::read(&path)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -100,6 +111,12 @@ pub(in crate::jobs) async fn sweep(config: &Config) -> Vec<String> {
         }
     }
     out
+}
+
+/// Whether a living attempt holds the entry.
+fn is_in_hand(path: &Path) -> bool {
+    File::open(path)
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
 async fn remove(config: &Config, record: &Record) -> Result<(), String> {

@@ -8,15 +8,16 @@ use crate::jobs::source::OpenBackup;
 use crate::jobs::work::Work;
 use crate::postgres::connection::PgError;
 use crate::postgres::database::oid_of;
+use crate::postgres::extensions;
 use crate::postgres::globals::missing_roles;
 use crate::postgres::sql::ReadRow as _;
 use crate::postgres::tools::{Purpose, ToolSet, Tools as _, choose};
-use provado_archive::{Content, Pattern, SelectedEntries, Selection};
+use provado_archive::{Content, DumpId, Pattern, SelectedEntries, Selection};
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::RestoreJob;
 use provado_proto::common::v1::Scope;
 use sqlx::PgConnection;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Everything a restore needs.
 pub(super) struct Ready {
@@ -30,13 +31,19 @@ pub(super) struct Ready {
     pub(super) tools: ToolSet,
     pub(super) jobs_count: u32,
     pub(super) lacks_tablespaces: bool,
+    /// Versions of extensions that are not the target's default.
+    pub(super) versions: HashMap<DumpId, String>,
+}
+
+/// What the target has and lacks.
+struct Found {
+    lacks_tablespaces: bool,
+    versions: HashMap<DumpId, String>,
 }
 
 const RIGHTS: &str = "\
     SELECT r.rolsuper AS superuser, r.rolcreatedb AS create_database \
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
-
-const EXTENSIONS: &str = "SELECT name::text AS name FROM pg_catalog.pg_available_extensions";
 
 const TABLESPACES: &str = "SELECT spcname::text AS name FROM pg_catalog.pg_tablespace";
 
@@ -72,17 +79,13 @@ pub(super) async fn prepare(job: &RestoreJob, work: &mut Work<'_>) -> Result<Rea
     let tools = choose(&work.hands.tools.sets(), reached.major(), Purpose::Client);
     let tools = checks.take(tools.map_err(|error| crate::jobs::backup::tool_error(&error)));
     check_major(&backup, &reached, &mut checks);
-    let lacks_tablespaces = check_target(job, &backup, &mut connection, &mut checks, work).await?;
-    if let Some(selected) = &selected {
-        room::check(
-            &backup,
-            &selected.dump_ids,
-            &mut connection,
-            &mut checks,
-            work,
-        )
-        .await
-        .map_err(|error| place::query_failed(&error))?;
+    let wanted = selected.as_ref().map_or(&[][..], |s| s.dump_ids.as_slice());
+    let of_backup = (&backup, wanted);
+    let found = check_target(job, of_backup, &mut connection, &mut checks, work).await?;
+    if selected.is_some() {
+        room::check(&backup, wanted, &mut connection, &mut checks, work)
+            .await
+            .map_err(|error| place::query_failed(&error))?;
     }
     checks.finish()?;
     let (Some(selection), Some(selected), Some(tools)) = (selection, selected, tools) else {
@@ -105,7 +108,8 @@ pub(super) async fn prepare(job: &RestoreJob, work: &mut Work<'_>) -> Result<Rea
         connection,
         tools,
         jobs_count,
-        lacks_tablespaces,
+        lacks_tablespaces: found.lacks_tablespaces,
+        versions: found.versions,
     })
 }
 
@@ -190,11 +194,11 @@ fn check_major(backup: &OpenBackup, reached: &Reached, checks: &mut Prechecks) {
 
 async fn check_target(
     job: &RestoreJob,
-    backup: &OpenBackup,
+    (backup, selected): (&OpenBackup, &[DumpId]),
     connection: &mut PgConnection,
     checks: &mut Prechecks,
     work: &mut Work<'_>,
-) -> Result<bool, Error> {
+) -> Result<Found, Error> {
     let query = |error: PgError| place::query_failed(&error);
     if oid_of(connection, &job.database_name)
         .await
@@ -233,21 +237,9 @@ async fn check_target(
             ));
         }
     }
-    let available = names(connection, EXTENSIONS).await.map_err(query)?;
-    let wanted = inventory.extensions.iter().map(|e| &e.extension_name);
-    let missing: Vec<&str> = wanted
-        .filter(|name| !available.contains(*name))
-        .map(String::as_str)
-        .collect();
-    if !missing.is_empty() {
-        checks.add(Error::new(
-            Reason::ExtensionsMissing,
-            format!(
-                "the server does not have the extensions {}; install their packages",
-                missing.join(", ")
-            ),
-        ));
-    }
+    let versions = check_extensions(backup, selected, connection, checks, work)
+        .await
+        .map_err(query)?;
     let there = names(connection, TABLESPACES).await.map_err(query)?;
     let relations = inventory.relations.iter().map(|r| &r.tablespace_name);
     let indexes = inventory.indexes.iter().map(|i| &i.tablespace_name);
@@ -260,7 +252,40 @@ async fn check_target(
             "tablespaces {missing:?} are not on this instance; everything goes to the default one"
         ));
     }
-    Ok(!missing.is_empty())
+    Ok(Found {
+        lacks_tablespaces: !missing.is_empty(),
+        versions,
+    })
+}
+
+/// Extensions must be there; one in another version than recorded is made as the server has it,
+/// and the comparison tells.
+async fn check_extensions(
+    backup: &OpenBackup,
+    selected: &[DumpId],
+    connection: &mut PgConnection,
+    checks: &mut Prechecks,
+    work: &mut Work<'_>,
+) -> Result<HashMap<DumpId, String>, PgError> {
+    let there = extensions::of_server(connection).await?;
+    let recorded = &backup.inventory.extensions;
+    let needs = extensions::needs(&backup.toc, selected, recorded, &there);
+    if !needs.missing.is_empty() {
+        checks.add(Error::new(
+            Reason::ExtensionsMissing,
+            format!(
+                "the server does not have the extensions {}; install their packages",
+                needs.missing.join(", ")
+            ),
+        ));
+    }
+    if !needs.other_version.is_empty() {
+        work.warn(format!(
+            "the server does not have extensions in the backup's versions: {}; its own are made",
+            needs.other_version.join(", ")
+        ));
+    }
+    Ok(needs.versions)
 }
 
 async fn names(

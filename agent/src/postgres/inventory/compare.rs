@@ -138,7 +138,8 @@ fn difference(object: &str, aspect: &str, expected: &str, found: &str) -> Differ
 mod tests {
     use super::*;
     use provado_proto::repository::v1::{
-        ColumnFacts, ConstraintFacts, ExtensionFacts, IndexFacts, RelationFacts, RelationKind, SequenceFacts,
+        ColumnFacts, ConstraintFacts, ExtensionFacts, IndexFacts, RelationFacts, RelationKind,
+        SequenceFacts,
     };
 
     fn options() -> CompareOptions {

@@ -14,7 +14,7 @@ mod restrict;
 mod roles;
 mod sequences;
 
-pub use compare::{CompareOptions, Owners, Privileges, Scope, compare};
+pub use compare::{CompareOptions, Owners, Privileges, Scope, compare, extension_versions};
 pub use restrict::Created;
 pub use sequences::apply_sequence_values;
 

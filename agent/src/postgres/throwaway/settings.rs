@@ -1,5 +1,7 @@
 //! Settings of a throw-away server: fast, because nothing in it has to survive anything.
 
+use crate::postgres::trouble::LOG_LINE_PREFIX;
+
 /// Bytes that may be used without pushing others out; 1 GiB where the kernel does not tell.
 pub(super) fn available_memory_bytes() -> u64 {
     let default = 1 << 30;
@@ -38,7 +40,6 @@ pub(super) fn for_speed(major: u32, memory_bytes: u64, jobs_count: u32) -> Vec<(
         ("track_counts", "off"),
         ("update_process_title", "off"),
         ("jit", "off"),
-        ("max_connections", "40"),
         // No network, and shared memory that goes with the directory.
         ("listen_addresses", ""),
         ("unix_socket_permissions", "0700"),
@@ -50,6 +51,7 @@ pub(super) fn for_speed(major: u32, memory_bytes: u64, jobs_count: u32) -> Vec<(
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
         ("log_min_messages", "warning"),
+        ("log_line_prefix", LOG_LINE_PREFIX),
         ("lc_messages", "C"),
         ("timezone", "UTC"),
         ("log_timezone", "UTC"),
@@ -59,6 +61,9 @@ pub(super) fn for_speed(major: u32, memory_bytes: u64, jobs_count: u32) -> Vec<(
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
+    // Every job may have one for rows and one for large objects; 40 are for whoever looks on.
+    let connections = 2 * jobs + 40;
+    out.push(("max_connections".to_owned(), connections.to_string()));
     out.push(("shared_buffers".to_owned(), format!("{buffers}MB")));
     out.push((
         "maintenance_work_mem".to_owned(),
@@ -87,6 +92,7 @@ mod tests {
         assert_eq!(get(&large, "shared_buffers"), "1024MB");
         assert_eq!(get(&large, "maintenance_work_mem"), "512MB");
         assert_eq!(get(&large, "listen_addresses"), "");
+        assert_eq!(get(&for_speed(15, 1 << 30, 64), "max_connections"), "168");
         assert!(available_memory_bytes() > 0);
     }
 }

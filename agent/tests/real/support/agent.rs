@@ -132,6 +132,7 @@ impl Agent {
     pub async fn init(&self) {
         let init = InitJob {
             repository: Some(self.repository.clone()),
+            must_exist: false,
         };
         let outcome = self.run(Kind::Init(init)).await;
         assert_eq!(outcome.failure, None);

@@ -1,25 +1,56 @@
-//! `backup show`: one backup, a fact a line.
+//! How backups are shown: one a line, or one with a fact a line.
 
 use super::version;
-use crate::context::Context;
-use crate::output::{self, human};
+use crate::output::human::{self, Now};
+use crate::output::{Column, Report, Table};
 use provado_proto::common::v1::Scope;
-use provado_proto::operator::v1::Backup;
+use provado_proto::operator::v1::{Backup, BackupKeepState, ListBackupsResponse};
 
-/// Prints what the catalogue knows of a backup.
-pub(super) fn print(context: &Context, backup: &Backup) {
-    let instance = human::last(&backup.instance);
-    let database = output::human_line(&backup.database_name);
-    let now = context.now();
-    field("backup", human::last(&backup.name).to_owned());
-    field("of", format!("{instance}/{database}"));
-    field(
-        "taken",
-        human::instant(backup.consistent_time.as_ref(), now),
+/// The backups, one a line.
+pub(crate) fn table(answer: &ListBackupsResponse, now: &Now) -> Report {
+    let mut table = Table::new(&[
+        Column::Left("BACKUP"),
+        Column::Left("DATABASE"),
+        Column::Left("TAKEN"),
+        Column::Left("HOLDS"),
+        Column::Right("SIZE"),
+        Column::Right("ADDED"),
+        Column::Right("ROWS"),
+        Column::Left("CHECKED"),
+        Column::Left("KEPT"),
+    ]);
+    let chars = human::short_chars(answer.backups.iter().map(|it| it.name.as_str()));
+    for backup in &answer.backups {
+        table.row([
+            human::cut(&backup.name, chars).to_owned(),
+            format!("{}/{}", human::last(&backup.instance), backup.database_name),
+            now.show(backup.consistent_time.as_ref()),
+            holds(backup),
+            human::bytes(backup.plain_bytes),
+            human::bytes(backup.added_bytes),
+            human::count(backup.row_count),
+            checked(backup),
+            kept(backup, now),
+        ]);
+    }
+    let mut report = Report::new();
+    report.table(
+        &table,
+        "No backups here. Take one with `provado backup run INSTANCE/DATABASE`.",
     );
-    field("took", human::millis(backup.duration_millis));
-    field("holds", holds(backup));
-    field(
+    report
+}
+
+/// What the catalogue knows of a backup.
+pub(crate) fn facts(backup: &Backup, now: &Now) -> Report {
+    let mut report = Report::new();
+    let instance = human::last(&backup.instance);
+    report.fact("backup", human::last(&backup.name));
+    report.fact("of", format!("{instance}/{}", backup.database_name));
+    report.fact("taken", now.show(backup.consistent_time.as_ref()));
+    report.fact("took", human::millis(backup.duration_millis));
+    report.fact("holds", holds(backup));
+    report.fact(
         "contents",
         format!(
             "{} tables, {} rows, {} large objects, {}",
@@ -29,7 +60,7 @@ pub(super) fn print(context: &Context, backup: &Backup) {
             human::bytes(backup.plain_bytes)
         ),
     );
-    field(
+    report.fact(
         "stored",
         format!(
             "{} needed, {} of it added by this backup",
@@ -37,7 +68,7 @@ pub(super) fn print(context: &Context, backup: &Backup) {
             human::bytes(backup.added_bytes)
         ),
     );
-    field(
+    report.fact(
         "segments",
         format!(
             "{}, {} of them were there before",
@@ -45,10 +76,10 @@ pub(super) fn print(context: &Context, backup: &Backup) {
             human::count(backup.reused_segment_count)
         ),
     );
-    print_checked(context, backup);
-    field("kept", kept(context, backup));
-    field("repository", human::last(&backup.repository).to_owned());
-    field(
+    found(&mut report, backup, now);
+    report.fact("kept", kept(backup, now));
+    report.fact("repository", human::last(&backup.repository));
+    report.fact(
         "server",
         format!(
             "PostgreSQL {}, dumped by pg_dump {}",
@@ -56,44 +87,40 @@ pub(super) fn print(context: &Context, backup: &Backup) {
             human::or_dash(&backup.tool_version)
         ),
     );
-    print_form(backup);
-    if !backup.parent_backup.is_empty() {
-        field("parent", human::last(&backup.parent_backup).to_owned());
-    }
-    field("labels", human::labels(&backup.labels));
-    field("run", human::last(&backup.run).to_owned());
-    field("packs", backup.packs.len().to_string());
+    form(&mut report, backup);
+    report.fact_if_any("parent", human::short(&backup.parent_backup));
+    report.fact("labels", human::labels(&backup.labels));
+    report.fact("run", human::short(&backup.run));
+    report.fact("packs", backup.packs.len());
+    report
 }
 
 /// What checks and drills have found.
-fn print_checked(context: &Context, backup: &Backup) {
-    let now = context.now();
-    let state = human::word(backup.check_state().as_str_name(), "BACKUP_CHECK_STATE_");
-    let when = backup
-        .check_time
-        .as_ref()
-        .map(|t| human::instant(Some(t), now));
-    field(
+fn found(report: &mut Report, backup: &Backup, now: &Now) {
+    let state = checked(backup);
+    let when = backup.check_time.as_ref();
+    report.fact(
         "checked",
-        when.map_or_else(|| state.clone(), |when| format!("{state}, {when}")),
+        when.map_or_else(
+            || state.clone(),
+            |when| format!("{state}, {}", now.show(Some(when))),
+        ),
     );
     for damage in &backup.damages {
-        field("damage", output::human_line(damage));
+        report.fact("damage", damage);
     }
-    if !backup.proof.is_empty() {
-        field("proof", human::last(&backup.proof).to_owned());
-    }
+    report.fact_if_any("proof", human::short(&backup.proof));
 }
 
 /// How it is stored, and who can read it.
-fn print_form(backup: &Backup) {
+fn form(report: &mut Report, backup: &Backup) {
     if backup.opaque {
-        field(
+        report.fact(
             "note",
             "the archive's version is unknown here; it is stored as one stream",
         );
     }
-    field(
+    report.fact(
         "encrypted to",
         match backup.recipients.as_slice() {
             [] => "nobody: it is stored in the clear".to_owned(),
@@ -102,11 +129,8 @@ fn print_form(backup: &Backup) {
     );
 }
 
-fn field(name: &str, value: impl std::fmt::Display) {
-    output::line(&format!("{name:<16}{value}"));
-}
 /// What was chosen, in words.
-pub(super) fn holds(backup: &Backup) -> String {
+fn holds(backup: &Backup) -> String {
     let Some(selection) = &backup.selection else {
         return "everything".to_owned();
     };
@@ -117,18 +141,25 @@ pub(super) fn holds(backup: &Backup) -> String {
     };
     match selection.table_patterns.as_slice() {
         [] => scope.to_owned(),
-        patterns => output::human_line(&format!("{scope} of {}", patterns.join(", "))),
+        patterns => format!("{scope} of {}", patterns.join(", ")),
     }
 }
 
+fn checked(backup: &Backup) -> String {
+    human::word(backup.check_state().as_str_name(), "BACKUP_CHECK_STATE_")
+}
+
 /// Until when it is kept.
-pub(super) fn kept(context: &Context, backup: &Backup) -> String {
+fn kept(backup: &Backup, now: &Now) -> String {
+    let until = match &backup.keep_until_time {
+        _ if backup.keep_forever => Some("forever".to_owned()),
+        Some(until) => Some(format!("until {}", now.show(Some(until)))),
+        None => None,
+    };
     let state = human::word(backup.keep_state().as_str_name(), "BACKUP_KEEP_STATE_");
-    if backup.keep_forever {
-        return format!("{state}, forever");
-    }
-    match backup.keep_until_time.as_ref().and_then(human::timestamp) {
-        Some(until) => format!("{state}, ends {}", human::age(until, context.now())),
+    match until {
         None => state,
+        Some(until) if backup.keep_state() == BackupKeepState::Active => until,
+        Some(until) => format!("{state}, {until}"),
     }
 }

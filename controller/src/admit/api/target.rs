@@ -9,12 +9,13 @@ use crate::fleet::model::Instance;
 use crate::fleet::store::database::database_by_name;
 use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::backup::Backup;
-use crate::lifecycle::controller::destructive_allowed;
+use crate::lifecycle::controller::{deletes_allowed, destructive_allowed};
 use crate::lifecycle::run::{RunBinding, RunKind};
 use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec, ScanSpec};
 use crate::policy::{Repository, repository_by_id, repository_find};
-use crate::request::Violations;
+use crate::request::{Violations, not_found};
 use crate::resolve;
+use jiff::Timestamp;
 use provado_model::id::RunId;
 use provado_model::{Error, Reason};
 use provado_proto::operator::v1 as wire;
@@ -34,6 +35,7 @@ pub(super) enum Target<'a> {
 /// can hold it against.
 pub(super) async fn resolve_target(
     tx: &mut Tx,
+    now: Timestamp,
     id: RunId,
     target: Target<'_>,
 ) -> Result<Wanted, Error> {
@@ -57,7 +59,7 @@ pub(super) async fn resolve_target(
             let repository = repository_find(tx, "repository", name).await?;
             check_ready(&repository)?;
             if !spec.validate_only {
-                destructive_allowed(tx).await?;
+                deletes_allowed(tx, now).await?;
             }
             let binding = repository_binding(tx, &repository).await?;
             (RunKind::Prune, RunSpec::Prune(spec), binding)
@@ -142,7 +144,7 @@ async fn restore_binding(
 async fn source_of(tx: &mut Tx, backup: &Backup) -> Result<Instance, Error> {
     let found = instance_by_id(tx, backup.facts.instance_id).await?;
     found.ok_or_else(|| {
-        resolve::not_found(
+        not_found(
             Reason::InstanceNotFound,
             "instance",
             &backup.facts.instance_name,

@@ -239,7 +239,7 @@ impl Runs {
         if let Some(answer) = answer_get(&mut tx, &ctx, asked.method, &asked.digest).await? {
             return Ok(answer);
         }
-        let wanted = resolve_target(&mut tx, asked.run_id(), target).await?;
+        let wanted = resolve_target(&mut tx, ctx.now, asked.run_id(), target).await?;
         let run = request(&mut tx, &ctx, wanted).await?;
         let mut shown = self.show(&mut tx, &run).await?;
         if asked.dry == Dry::Yes {

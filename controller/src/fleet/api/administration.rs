@@ -9,8 +9,8 @@ use crate::fleet::{Fleet, Sessions};
 use crate::lifecycle::attempt::attempt_count_live;
 use crate::lifecycle::backup::{Selection, backup_latest, backup_proven_last};
 use crate::request::{
-    Caller, Page, PageBytes, Reference, answer_get, answer_put, page_size, reference,
-    request_digest, request_id_of, status,
+    Caller, Page, PageBytes, Reference, answer_get, answer_put, not_found, only, page_size,
+    reference, request_digest, request_id_of, status,
 };
 use provado_model::id::{AgentId, InstanceId};
 use provado_model::{Error, Reason, limits};
@@ -220,55 +220,36 @@ const UNLOCK: &str = "UnlockAgent";
 /// The agent of `agents/{agent}`: by name, id or unique beginning of an id. Errors:
 /// `AGENT_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
 async fn resolve_agent(tx: &mut Tx, name: &str) -> Result<Agent, Error> {
-    let not_found = || {
-        Error::new(
-            Reason::AgentNotFound,
-            format!("there is no agent `{name}`; `provado agent list` shows all"),
-        )
-        .with("agent", name)
-    };
     let found = match reference::<AgentId>("name", "agents", name)? {
         Reference::Id(id) => agent::agent_by_id(tx, id).await?,
         Reference::Name(text) => agent::agent_by_name(tx, &text).await?,
         // Hexadecimal digits may be a name as well, and a name is never shortened.
         Reference::Part(part) => match agent::agent_by_name(tx, &part).await? {
             Some(found) => Some(found),
-            None => one(agent::agent_by_prefix(tx, &part).await?, name)?,
+            None => {
+                let found = agent::agent_by_prefix(tx, &part).await?;
+                only(found, "agent", name, |agent| agent.name.clone())?
+            }
         },
     };
-    found.ok_or_else(not_found)
+    found.ok_or_else(|| not_found(Reason::AgentNotFound, "agent", name))
 }
 
 /// The instance of `instances/{instance}`: by name, id or unique beginning of an id. Errors:
 /// `INSTANCE_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
 async fn resolve_instance(tx: &mut Tx, name: &str) -> Result<Instance, Error> {
-    let not_found = || {
-        Error::new(
-            Reason::InstanceNotFound,
-            format!("there is no instance `{name}`; `provado instance list` shows all"),
-        )
-        .with("instance", name)
-    };
     let found = match reference::<InstanceId>("name", "instances", name)? {
         Reference::Id(id) => instance::instance_by_id(tx, id).await?,
         Reference::Name(text) => instance::instance_by_name(tx, &text).await?,
         Reference::Part(part) => match instance::instance_by_name(tx, &part).await? {
             Some(found) => Some(found),
-            None => one(instance::instance_by_prefix(tx, &part).await?, name)?,
+            None => {
+                let found = instance::instance_by_prefix(tx, &part).await?;
+                only(found, "instance", name, |instance| instance.name.clone())?
+            }
         },
     };
-    found.ok_or_else(not_found)
-}
-
-fn one<T>(mut found: Vec<T>, name: &str) -> Result<Option<T>, Error> {
-    if found.len() > 1 {
-        return Err(Error::new(
-            Reason::NameAmbiguous,
-            format!("more than one id begins with `{name}`; give more of it"),
-        )
-        .with("name", name));
-    }
-    Ok(found.pop())
+    found.ok_or_else(|| not_found(Reason::InstanceNotFound, "instance", name))
 }
 
 #[tonic::async_trait]

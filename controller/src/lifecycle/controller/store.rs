@@ -44,7 +44,7 @@ pub struct ControllerState {
     pub epoch: u64,
     /// Rises with every change.
     pub version: u64,
-    /// The latest instant that was ever seen.
+    /// The latest instant the clock was seen to reach by running evenly.
     pub clock_high_water_time: Timestamp,
     /// Why destructive work waits for an operator, if it does.
     pub amnesia_reason: Option<String>,
@@ -178,16 +178,9 @@ pub async fn destructive_allowed(tx: &mut Tx) -> Result<(), Error> {
     }
 }
 
-/// Raises the clock's high-water mark. False when the clock is more than `tolerance` behind it: a
-/// clock that jumped freezes deletes.
-pub async fn clock_advance(
-    tx: &mut Tx,
-    now: Timestamp,
-    tolerance: jiff::SignedDuration,
-) -> Result<bool, Error> {
-    tx.execute(CLOCK_ADVANCE, &values![now]).await?;
-    let high_water = controller_get(tx).await?.clock_high_water_time;
-    Ok(high_water.duration_since(now) <= tolerance)
+/// Raises the clock's high-water mark; it never goes back.
+pub async fn clock_advance(tx: &mut Tx, to: Timestamp) -> Result<(), Error> {
+    tx.execute(CLOCK_ADVANCE, &values![to]).await.map(drop)
 }
 
 fn state_of(row: &Row) -> Result<ControllerState, Error> {

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use crate::cursor::{Cursor, ReadError};
 use crate::error::ParseError;
 use crate::limits::Limits;
-use crate::toc::{CreateTime, DumpId, EntrySpan, Section, Toc, TocEntry, Version};
+use crate::toc::extra;
+use crate::toc::{
+    CreateTime, DumpId, EntrySpan, FORMAT_CUSTOM, FORMAT_DIRECTORY, Section, Toc, TocEntry, Version,
+};
 
 /// The five bytes every archive starts with.
 pub(crate) const MAGIC: &[u8] = b"PGDMP";
-/// `archCustom` in pg_backup.h.
-const FORMAT_CUSTOM: u8 = 1;
 const INT_SIZE: u8 = 4;
-const OFF_SIZE: u8 = 8;
+pub(super) const OFF_SIZE: u8 = 8;
 /// Bytes taken at a time; bounds what is copied beyond the end of the table of contents.
 const BITE_BYTES: usize = 16 << 10;
 
@@ -30,6 +31,8 @@ pub(crate) enum TocProgress {
 #[derive(Debug)]
 pub(crate) struct TocParser {
     limits: Limits,
+    /// The format byte that is taken.
+    format: u8,
     raw: Vec<u8>,
     /// Everything before this is parsed.
     parsed: usize,
@@ -39,9 +42,20 @@ pub(crate) struct TocParser {
 }
 
 impl TocParser {
+    /// A parser of what `pg_dump` writes to a pipe.
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::of_format(limits, FORMAT_CUSTOM)
+    }
+
+    /// A parser of a directory archive's `toc.dat`.
+    pub(crate) fn of_directory(limits: Limits) -> Self {
+        Self::of_format(limits, FORMAT_DIRECTORY)
+    }
+
+    fn of_format(limits: Limits, format: u8) -> Self {
         Self {
             limits,
+            format,
             raw: Vec::new(),
             parsed: 0,
             need: 1,
@@ -100,12 +114,11 @@ impl TocParser {
         let mut cursor = Cursor::new(&self.raw, self.parsed);
         let (mut toc, count) = match self.header.take() {
             Some(header) => header,
-            None => parse_header(&mut cursor, self.limits)?,
+            None => parse_header(&mut cursor, self.format, self.limits)?,
         };
         self.parsed = cursor.position;
         while toc.entries.len() < count {
-            let version = toc.version;
-            match parse_entry(&mut cursor, version, self.limits) {
+            match parse_entry(&mut cursor, &toc, self.limits) {
                 Ok(entry) => add(&mut toc, entry)?,
                 Err(error) => {
                     self.header = Some((toc, count));
@@ -130,7 +143,11 @@ fn add(toc: &mut Toc, entry: TocEntry) -> Result<(), ParseError> {
     Ok(())
 }
 
-fn parse_header(cursor: &mut Cursor, limits: Limits) -> Result<(Box<Toc>, usize), ReadError> {
+fn parse_header(
+    cursor: &mut Cursor,
+    format: u8,
+    limits: Limits,
+) -> Result<(Box<Toc>, usize), ReadError> {
     if cursor.take(MAGIC.len())? != MAGIC {
         return Err(ParseError::NotAnArchive.into());
     }
@@ -145,7 +162,7 @@ fn parse_header(cursor: &mut Cursor, limits: Limits) -> Result<(Box<Toc>, usize)
     }
     let int_size = expect_byte(cursor, "integer size", INT_SIZE)?;
     let off_size = expect_byte(cursor, "offset size", OFF_SIZE)?;
-    let format = expect_byte(cursor, "format", FORMAT_CUSTOM)?;
+    let format = expect_byte(cursor, "format", format)?;
     let compression = if version.names_algorithm() {
         i64::from(cursor.byte()?)
     } else {
@@ -239,11 +256,7 @@ fn parse_created(cursor: &mut Cursor) -> Result<CreateTime, ReadError> {
     })
 }
 
-fn parse_entry(
-    cursor: &mut Cursor,
-    version: Version,
-    limits: Limits,
-) -> Result<TocEntry, ReadError> {
+fn parse_entry(cursor: &mut Cursor, toc: &Toc, limits: Limits) -> Result<TocEntry, ReadError> {
     let start = cursor.position;
     let bad = |what: &str| ReadError::Bad(ParseError::malformed(start, what));
     let dump_id = DumpId::try_from(cursor.int()?).ok().filter(|id| *id > 0);
@@ -268,13 +281,15 @@ fn parse_entry(
         4 => Section::PostData,
         _ => return Err(bad("an entry is in no known section")),
     };
+    let defn_at = cursor.position;
     let defn = text(cursor, limits, &mut exact)?;
+    let defn_end = cursor.position;
     let drop_stmt = text(cursor, limits, &mut exact)?;
     let copy_stmt = optional(cursor, limits, &mut exact)?;
     let namespace = optional(cursor, limits, &mut exact)?;
     let tablespace = optional(cursor, limits, &mut exact)?;
     let table_am = optional(cursor, limits, &mut exact)?;
-    let relkind = if version.has_relkind() {
+    let relkind = if toc.version.has_relkind() {
         relkind(cursor)?
     } else {
         None
@@ -285,8 +300,8 @@ fn parse_entry(
         _ => return Err(bad("an entry's flag for OIDs is neither true nor false")),
     }
     let dependencies = dependencies(cursor, limits)?;
-    let extra = cursor.position;
-    let data_offset = data_offset(cursor, had_dumper)?;
+    let extra_at = cursor.position;
+    let data_offset = extra::read(cursor, toc.format, had_dumper, limits)?;
     Ok(TocEntry {
         dump_id,
         had_dumper,
@@ -306,7 +321,12 @@ fn parse_entry(
         dependencies,
         data_offset,
         text_exact: exact,
-        span: EntrySpan { start, extra },
+        span: EntrySpan {
+            start,
+            defn: defn_at,
+            after_defn: defn_end,
+            extra: extra_at,
+        },
     })
 }
 
@@ -328,23 +348,6 @@ fn dependencies(cursor: &mut Cursor, limits: Limits) -> Result<Vec<DumpId>, Read
         }
         let id = decimal(digits).filter(|id| *id > 0);
         found.push(id.ok_or_else(|| ParseError::malformed(offset, "a dependency is no dump id"))?);
-    }
-}
-
-/// The flag (1 not known, 2 known, 3 no data; `K_OFFSET_*` in pg_backup_archiver.h) and the
-/// eight bytes of the offset, least significant first.
-fn data_offset(cursor: &mut Cursor, had_dumper: bool) -> Result<Option<u64>, ReadError> {
-    let at = cursor.position;
-    let flag = cursor.byte()?;
-    let offset = cursor.take(usize::from(OFF_SIZE))?;
-    let offset = offset
-        .iter()
-        .rev()
-        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
-    match (flag, had_dumper) {
-        (1, true) | (3, false) => Ok(None),
-        (2, true) => Ok(Some(offset)),
-        _ => Err(ParseError::malformed(at, "an entry's offset contradicts the entry").into()),
     }
 }
 

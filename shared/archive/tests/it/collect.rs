@@ -209,7 +209,9 @@ pub(crate) fn exercise(bytes: &[u8], slice: usize) -> Option<Archive> {
     assert_eq!(summary.byte_count, bytes.len() as u64);
     assert_eq!(toc.raw, bytes[..toc.raw.len()]);
     let layout = DirectoryLayout::from_toc(toc, &large_object_ids(&archive)).expect("a layout");
-    assert!(layout.toc_dat.len() > 11);
+    let stored = Toc::from_raw(&layout.toc_dat, limits).expect("the directory form parses");
+    let again = DirectoryLayout::from_toc(&stored, &large_object_ids(&archive));
+    assert_eq!(again.expect("a layout"), layout);
     let tables = vec!["*".parse().expect("a pattern")];
     for content in [
         provado_archive::Content::All,

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use provado_archive::{
-    CutPolicy, DumpId, EntryDigest, Limits, ParseError, Probe, Section, Selection, Version, probe,
+    CustomWriter, CutPolicy, DirectoryLayout, DumpId, EntryDigest, Limits, ParseError, Probe,
+    Section, Selection, Toc, Version, probe,
 };
 
 use crate::collect::{Archive, POLICY, exercise, export, parse, parse_sliced};
@@ -259,4 +260,38 @@ fn a_pattern_that_matches_nothing_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("matches Orders, nosuch.*;"), "{error}");
+}
+
+#[test]
+fn the_directory_form_is_as_good_as_the_custom_one() {
+    for (major, _) in CORPUS {
+        let toc = parse(&corpus(major)).unwrap().1.toc;
+        let layout = DirectoryLayout::from_toc(&toc, &[]).unwrap();
+        let stored = Toc::from_raw(&layout.toc_dat, Limits::default()).unwrap();
+        assert_eq!(stored.format, 3);
+        let told = |toc: &Toc| -> Vec<_> {
+            let entries = toc.entries.iter();
+            entries
+                .map(|e| (e.dump_id, e.display_name(), e.defn.clone(), e.had_dumper))
+                .collect()
+        };
+        assert_eq!(told(&stored), told(&toc));
+        assert!(CustomWriter::new(Vec::new(), &stored).is_err());
+        for length in 0..layout.toc_dat.len() {
+            let cut = &layout.toc_dat[..length];
+            assert!(Toc::from_raw(cut, Limits::default()).is_err(), "{length}");
+        }
+
+        // Any definition will do for seeing where the version goes.
+        let table = toc.entries.iter().find(|e| e.desc == "TABLE").unwrap();
+        let versions = [(table.dump_id, "1'5".to_owned())].into();
+        for from in [&toc, &stored] {
+            let layout = DirectoryLayout::with_versions(from, &versions).unwrap();
+            let changed = Toc::from_raw(&layout.toc_dat, Limits::default()).unwrap();
+            let (before, after) = table.defn.rsplit_once(';').unwrap();
+            let expected = format!("{before} VERSION '1''5';{after}");
+            assert_eq!(changed.entry(table.dump_id).unwrap().defn, expected);
+            assert_eq!(changed.entries.len(), toc.entries.len());
+        }
+    }
 }

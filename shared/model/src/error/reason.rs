@@ -67,6 +67,14 @@ reasons! {
     BackupNotFound = "BACKUP_NOT_FOUND", NotFound;
     /// No such proof.
     ProofNotFound = "PROOF_NOT_FOUND", NotFound;
+    /// No profile says which controller to ask.
+    ProfileMissing = "PROFILE_MISSING", NotFound;
+    /// A file named on the command line cannot be read.
+    FileUnreadable = "FILE_UNREADABLE", NotFound;
+    /// A file named on the command line cannot be made or written.
+    FileUnwritable = "FILE_UNWRITABLE", Unavailable;
+    /// The controller cannot be reached, or the connection to it broke.
+    ControllerUnreachable = "CONTROLLER_UNREACHABLE", Unavailable;
     /// No such caller.
     CallerNotFound = "CALLER_NOT_FOUND", NotFound;
     /// The name is taken.
@@ -149,6 +157,8 @@ reasons! {
     AuditChainBroken = "AUDIT_CHAIN_BROKEN", Corrupt;
     /// Agents or manifests know more than the controller's database.
     ControllerAmnesia = "CONTROLLER_AMNESIA", NotAllowedNow;
+    /// The controller's clock is far ahead of where it was last seen; deletes wait.
+    ClockJumped = "CLOCK_JUMPED", NotAllowedNow;
     /// The attempt's lease ended without a report, as often as the policy allows.
     AttemptsExhausted = "ATTEMPTS_EXHAUSTED", Unavailable;
     /// The agent would not take the attempt.

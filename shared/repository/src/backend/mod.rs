@@ -35,6 +35,8 @@ pub enum BackendErrorKind {
     Unsupported,
     /// What came back is not what was asked for: a short body, another size.
     Corrupt,
+    /// What was read back right after it was written is not what was written.
+    Differs,
     /// The place answers, but what lies under the object's name cannot be read: a bad sector, a
     /// damaged file system, no file at all.
     Unreadable,

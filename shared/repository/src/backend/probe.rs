@@ -76,7 +76,7 @@ async fn examine(backend: &dyn Backend, key: &Key, bytes: &Bytes) -> BackendResu
     let whole = read_all(backend.get(key, None).await?, limit).await?;
     if whole != *bytes {
         return Err(BackendError::new(
-            BackendErrorKind::Corrupt,
+            BackendErrorKind::Differs,
             format!("{key} came back with other bytes than were written"),
         ));
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A backup as a sweep knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupFacts {
-    /// Packs it needs; `None` if its document cannot be believed.
+    /// Packs it needs; `None` if its document cannot be believed or is not there.
     pub packs: Option<BTreeSet<PackId>>,
 }
 
@@ -20,7 +20,8 @@ pub struct BackupFacts {
 pub struct SweepFacts {
     /// Every object, by its key.
     pub objects: BTreeMap<Key, ObjectInfo>,
-    /// Backups that exist: those with a manifest.
+    /// Backups that exist, those with a manifest; and those that did, because they have the
+    /// controller's countersignature, which comes last of all.
     pub backups: BTreeMap<BackupRef, BackupFacts>,
     /// Names that are no keys of the format; never touched.
     pub strangers: Vec<String>,
@@ -44,11 +45,14 @@ impl Repository {
                 break;
             }
         }
-        let existing: Vec<BackupRef> = facts
+        let existing: BTreeSet<BackupRef> = facts
             .objects
             .keys()
             .filter_map(|key| match key.named() {
-                Some(Named::Backup(backup, BackupObject::Manifest)) => Some(backup),
+                Some(Named::Backup(
+                    backup,
+                    BackupObject::Manifest | BackupObject::Countersignature,
+                )) => Some(backup),
                 _ => None,
             })
             .collect();

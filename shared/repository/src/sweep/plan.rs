@@ -7,6 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use provado_model::id::{InstanceId, PackId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Backups without the controller's word that a remark names.
+const UNJUDGED_TOLD_MAX: usize = 20;
+
 /// What may be said of the packs of one instance.
 #[derive(Default)]
 struct Needs {
@@ -17,7 +20,9 @@ struct Needs {
 
 /// Plans the removal of orphans: objects of backups that never came to be, packs that no backup
 /// needs, canaries of probes. An object goes only if it is older than the grace, its age is
-/// known, no attempt that may be writing could own it, and every backup's needs are known.
+/// known, no attempt that may be writing could own it, and every backup's needs are known. One
+/// sweep takes no more than [`SweepRules::OBJECTS_MAX`] objects or [`SweepRules::PERCENT_MAX`]: a
+/// mistake about what is needed must not cost a repository.
 pub fn plan_sweep(facts: &SweepFacts, rules: &SweepRules) -> DeletePlan {
     let needs = needs(facts, &BTreeSet::new());
     let mut plan = DeletePlan::default();
@@ -52,13 +57,67 @@ pub fn plan_sweep(facts: &SweepFacts, rules: &SweepRules) -> DeletePlan {
                     decide(info, rules, false, "a probe left it behind"),
                 );
             }
+            Some(Named::Backup(backup, _)) if !has(facts, backup, BackupObject::Manifest) => {
+                let why = "its backup was countersigned, but has no manifest any more";
+                plan.put(key, info, Err(why.to_owned()));
+            }
             Some(Named::Backup(..) | Named::Descriptor) | None => {}
         }
     }
     for (key, info, decision) in packs {
         plan.put(key, info, decision);
     }
+    for backup in facts.backups.keys() {
+        if !has(facts, *backup, BackupObject::Manifest) {
+            plan.remarks.push(format!(
+                "backup {} has the controller's word but no manifest any more: somebody or \
+                 something removed it; what is left of it is kept, restore the manifest from a \
+                 copy of the repository",
+                backup.backup_id
+            ));
+        }
+    }
+    plan.remarks.extend(unjudged(facts, rules));
+    plan.limit(facts.objects.len());
     plan
+}
+
+/// Backups that no controller has given its word for although it had the time: of an agent that
+/// was killed between the manifest and its report, for one. They are in no catalogue, and what
+/// they need is kept for them.
+fn unjudged(facts: &SweepFacts, rules: &SweepRules) -> Option<String> {
+    let is_unjudged = |backup: &&BackupRef| {
+        let manifest = facts
+            .objects
+            .get(&Key::backup(**backup, BackupObject::Manifest));
+        let live = is_live(&rules.live, backup.instance_id);
+        manifest.is_some_and(|info| decide(info, rules, live, "").is_ok())
+            && !has(facts, **backup, BackupObject::Countersignature)
+    };
+    let found: Vec<String> = facts
+        .backups
+        .keys()
+        .filter(is_unjudged)
+        .map(|backup| backup.backup_id.to_string())
+        .collect();
+    let some = found.get(..found.len().min(UNJUDGED_TOLD_MAX))?;
+    (!some.is_empty()).then(|| {
+        format!(
+            "{} backups have a manifest but no controller's word, so they are in no catalogue and \
+             keep the packs they need: {}{}",
+            found.len(),
+            some.join(", "),
+            if found.len() > some.len() {
+                " and more"
+            } else {
+                ""
+            }
+        )
+    })
+}
+
+fn has(facts: &SweepFacts, backup: BackupRef, object: BackupObject) -> bool {
+    facts.objects.contains_key(&Key::backup(backup, object))
 }
 
 /// Plans the removal of backups: all manifests first, then their other objects, then the packs
@@ -117,6 +176,25 @@ pub fn plan_delete(
 const LIVE: &str = "an attempt that may be writing could refer to it";
 
 impl DeletePlan {
+    /// Keeps what is more than one sweep may delete of so many objects.
+    fn limit(&mut self, object_count: usize) {
+        let share = object_count.saturating_mul(SweepRules::PERCENT_MAX) / 100;
+        let count_max = share.max(SweepRules::OBJECTS_MAX);
+        if self.delete.len() <= count_max {
+            return;
+        }
+        let rest = self.delete.split_off(count_max);
+        self.remarks.push(format!(
+            "{} more orphans are left: one sweep deletes at most {count_max} objects of this \
+             repository; look whether its backups are all there, then sweep again",
+            rest.len()
+        ));
+        self.keep.extend(rest.into_iter().map(|planned| Planned {
+            reason: format!("{}, but one sweep deletes no more", planned.reason),
+            ..planned
+        }));
+    }
+
     fn put(&mut self, key: &Key, info: &ObjectInfo, decision: Result<String, String>) {
         let (list, reason) = match decision {
             Ok(reason) => (&mut self.delete, reason),

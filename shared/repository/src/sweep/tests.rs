@@ -153,3 +153,62 @@ fn deleting_keeps_packs_while_another_backup_cannot_be_read() {
     let plan = plan_delete(&facts, &[backup(1, 10)].into(), &[]);
     assert_eq!(keys(&plan.keep), [packs[0].0.clone()]);
 }
+
+#[test]
+fn a_countersigned_backup_without_its_manifest_is_kept_and_told() {
+    let word = Key::backup(backup(1, 9), BackupObject::Countersignature);
+    let document = Key::backup(backup(1, 9), BackupObject::Document);
+    let mine = Key::pack(instance(1), pack(1));
+    let mut facts = facts(
+        &[
+            (word.clone(), Some(5000)),
+            (document.clone(), Some(5000)),
+            (mine.clone(), Some(5000)),
+        ],
+        &[(backup(1, 9), None)],
+    );
+    let manifest = Key::backup(backup(1, 9), BackupObject::Manifest);
+    facts.objects.remove(&manifest);
+    let plan = plan_sweep(&facts, &rules(&[]));
+    assert_eq!(plan.delete, vec![]);
+    for key in [&word, &document, &mine] {
+        assert!(keys(&plan.keep).contains(key), "{key}");
+    }
+    assert!(plan.remarks[0].contains("no manifest any more"));
+}
+
+#[test]
+fn one_sweep_takes_twenty_objects_or_a_twentieth() {
+    let objects = |count: u128| -> Vec<(Key, Option<i64>)> {
+        (1..=count)
+            .map(|n| (Key::pack(instance(1), pack(n)), Some(5000)))
+            .collect()
+    };
+    for (count, taken) in [(20, 20), (100, 20), (1000, 50)] {
+        let plan = plan_sweep(&facts(&objects(count), &[]), &rules(&[]));
+        let count = usize::try_from(count).unwrap();
+        assert_eq!((plan.delete.len(), plan.keep.len()), (taken, count - taken));
+        assert_eq!(plan.remarks.len(), usize::from(count > taken));
+    }
+}
+
+#[test]
+fn a_backup_that_no_controller_vouches_for_is_told_once_it_is_old() {
+    let manifest = |n| Key::backup(backup(1, n), BackupObject::Manifest);
+    let backups = [8, 9, 10].map(|n| (backup(1, n), Some(&[][..])));
+    let mut facts = facts(&[], &backups);
+    for (number, age) in [(8, 1000), (9, 999), (10, 1000)] {
+        let info = facts.objects.get_mut(&manifest(number)).unwrap();
+        info.stored_time = Some(Timestamp::from_second(NOW - age).unwrap());
+    }
+    for number in [8, 9] {
+        let word = Key::backup(backup(1, number), BackupObject::Countersignature);
+        facts.objects.remove(&word);
+    }
+    let plan = plan_sweep(&facts, &rules(&[]));
+    assert_eq!(plan.remarks.len(), 1, "{:?}", plan.remarks);
+    assert!(plan.remarks[0].starts_with("1 backups"));
+    assert!(plan.remarks[0].contains(&backup(1, 8).backup_id.to_string()));
+    assert!(plan_sweep(&facts, &rules(&[1])).remarks.is_empty());
+    assert!(plan.delete.is_empty());
+}

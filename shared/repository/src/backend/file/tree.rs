@@ -183,8 +183,12 @@ fn walk(
     let failed = |e| BackendError::io(format!("{} cannot be listed", directory.display()), e);
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
+        // A prefix without objects has no directory. One that its parent listed a moment ago has
+        // one, and nothing of ours removes directories: what was in it is not to be taken for gone.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && depth == DEPTH_MAX => {
+            return Ok(());
+        }
+        Err(error) => return Err(vanished(failed(error))),
     };
     for entry in entries {
         let entry = entry.map_err(failed)?;
@@ -217,6 +221,17 @@ fn walk(
     Ok(())
 }
 
+/// An error of a list never says that an object is not there.
+fn vanished(error: BackendError) -> BackendError {
+    match error.kind {
+        BackendErrorKind::NotFound => BackendError {
+            kind: BackendErrorKind::Other,
+            ..error
+        },
+        _ => error,
+    }
+}
+
 impl Found {
     fn add(&mut self, key: Key, info: crate::backend::ObjectInfo) {
         self.objects.insert(key, info);
@@ -224,5 +239,20 @@ impl Found {
             self.objects.pop_last();
             self.dropped = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_listed_and_is_gone_is_an_error_and_not_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let gone = directory.path().join("backups");
+        let walk_at = |depth| walk(&gone, "backups/", None, &mut Found::default(), depth);
+        assert!(walk_at(DEPTH_MAX).is_ok());
+        let error = walk_at(DEPTH_MAX - 1).unwrap_err();
+        assert_eq!(error.kind, BackendErrorKind::Other, "{error}");
     }
 }
