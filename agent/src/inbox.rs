@@ -15,7 +15,7 @@ use provado_model::id::{AttemptId, RunId};
 use provado_proto::agent::v1::job::Kind;
 use provado_proto::agent::v1::{Job, RepositoryTarget};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Ended attempts that are remembered.
@@ -70,6 +70,9 @@ pub enum Decision {
     EndedBefore,
     /// A newer attempt of the run is known: refuse.
     Superseded,
+    /// The run was carried out here, and the controller once held it for a success: refuse. Its
+    /// database is an older copy.
+    CarriedOut,
 }
 
 /// The journal of accepted attempts.
@@ -80,17 +83,36 @@ pub struct Inbox {
     state: Mutex<State>,
 }
 
+/// An attempt that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct EndedBefore {
+    #[serde(flatten)]
+    name: AttemptName,
+    /// Whether the controller acknowledged it as a success: then its run is over for good.
+    #[serde(default)]
+    good: bool,
+}
+
+/// What the controller said of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It holds the run for a success.
+    Good,
+    /// Anything else, or nothing.
+    Other,
+}
+
 #[derive(Debug, Default)]
 struct State {
     accepted: HashMap<AttemptId, Accepted>,
-    ended: VecDeque<AttemptName>,
+    ended: VecDeque<EndedBefore>,
 }
 
 impl State {
     fn highest_fence(&self, run: RunId) -> Option<i64> {
         let accepted = self.accepted.values().map(|record| record.name);
         accepted
-            .chain(self.ended.iter().copied())
+            .chain(self.ended.iter().map(|ended| ended.name))
             .filter(|name| name.run == run)
             .map(|name| name.fence)
             .max()
@@ -134,9 +156,13 @@ impl Inbox {
         if state
             .ended
             .iter()
-            .any(|ended| ended.attempt == name.attempt)
+            .any(|ended| ended.name.attempt == name.attempt)
         {
             return Ok(Decision::EndedBefore);
+        }
+        let carried_out = |ended: &EndedBefore| ended.good && ended.name.run == name.run;
+        if state.ended.iter().any(carried_out) {
+            return Ok(Decision::CarriedOut);
         }
         // Equal fences name two attempts by one number: one of them is not meant for us.
         if state
@@ -152,11 +178,14 @@ impl Inbox {
     }
 
     /// Forgets an attempt that needs nothing more, but remembers that it has ended.
-    pub fn settle(&self, name: AttemptName) -> Result<(), JournalError> {
+    pub fn settle(&self, name: AttemptName, word: Word) -> Result<(), JournalError> {
         let mut state = self.state();
-        if !state.ended.contains(&name) {
+        if !state.ended.iter().any(|ended| ended.name == name) {
             let mut ended = state.ended.clone();
-            ended.push_back(name);
+            ended.push_back(EndedBefore {
+                name,
+                good: word == Word::Good,
+            });
             while ended.len() > ENDED_MAX {
                 ended.pop_front();
             }
@@ -175,12 +204,24 @@ impl Inbox {
         out
     }
 
+    /// Instances that backups in hand are of: a sweep leaves their objects alone, also where the
+    /// controller does not know of the backup.
+    pub fn instances_in_hand(&self) -> BTreeSet<String> {
+        let state = self.state();
+        let jobs = state.accepted.values().map(|record| record.job().kind);
+        jobs.filter_map(|kind| match kind {
+            Some(Kind::Backup(backup)) => backup.instance.map(|instance| instance.instance_id),
+            Some(_) | None => None,
+        })
+        .collect()
+    }
+
     /// Whether this attempt is settled.
     pub fn is_settled(&self, attempt: AttemptId) -> bool {
         self.state()
             .ended
             .iter()
-            .any(|name| name.attempt == attempt)
+            .any(|ended| ended.name.attempt == attempt)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -199,6 +240,10 @@ fn without_secrets(mut job: Job) -> Job {
         Some(Kind::Backup(backup)) => clear(&mut backup.repository),
         Some(Kind::Prune(prune)) => clear(&mut prune.repository),
         Some(Kind::Init(init)) => clear(&mut init.repository),
+        Some(Kind::Scan(scan)) => {
+            scan.sealed_identity.clear();
+            clear(&mut scan.repository);
+        }
         Some(Kind::Restore(it)) => without_identity(&mut it.backup, clear),
         Some(Kind::Check(it)) => without_identity(&mut it.backup, clear),
         Some(Kind::Drill(it)) => without_identity(&mut it.backup, clear),

@@ -4,7 +4,7 @@
 mod word;
 
 use crate::executor::{LogBook, batch};
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Word};
 use crate::jobs::AttemptName;
 use crate::link::{CallError, Connection, Link, call, connected, request};
 use crate::outbox::{ControllerWord, Ended, Outbox};
@@ -186,10 +186,18 @@ impl Reporter {
         word_tries: &mut HashMap<AttemptId, u32>,
     ) -> Tried {
         let name = ended.name;
+        // The controller signs only what it holds for good.
+        let mut word = match &ended.word {
+            Some(_) => Word::Good,
+            None => Word::Other,
+        };
         if ended.word.is_none() {
             match self.report(client, &ended).await {
                 Ok(answer) => {
                     tell_answer(name, &answer);
+                    if answer.accepted {
+                        word = Word::Good;
+                    }
                     ended.word = controller_word(&answer);
                     if ended.word.is_some() && !self.keep(&ended) {
                         return Tried::Again;
@@ -214,7 +222,7 @@ impl Reporter {
             return Tried::Again;
         }
         word_tries.remove(&name.attempt);
-        self.forget(name)
+        self.forget(name, word)
     }
 
     async fn report(
@@ -280,11 +288,11 @@ impl Reporter {
         kept.is_ok()
     }
 
-    fn forget(&self, name: AttemptName) -> Tried {
+    fn forget(&self, name: AttemptName, word: Word) -> Tried {
         // In this order: after a crash between the two the outcome is reported once more.
         let forgotten = self
             .inbox
-            .settle(name)
+            .settle(name, word)
             .and_then(|()| self.outbox.remove(name.attempt));
         match forgotten {
             Ok(()) => Tried::Done,

@@ -1,7 +1,8 @@
 //! The command line: one subcommand a noun, verbs under it.
 
 use crate::commands::{
-    access, agent, audit, backup, dev, drill, instance, key, proof, repository, restore, run,
+    access, agent, audit, backup, controller, dev, drill, instance, key, proof, repository,
+    restore, run,
 };
 use crate::output::Format;
 use clap::{Parser, Subcommand};
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     /// Keys that backups are encrypted to.
     #[command(subcommand)]
     Key(key::Command),
+    /// The controller itself.
+    #[command(subcommand)]
+    Controller(controller::Command),
     /// The chain of what was done, by whom.
     #[command(subcommand)]
     Audit(audit::Command),

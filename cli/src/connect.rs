@@ -1,25 +1,60 @@
 //! The one way to the controller: a tonic channel over TLS 1.3 with the operator's certificate.
 
 use crate::error::{CliError, Result};
-use crate::output::human::Now;
+use crate::output::{self, human::Now};
 use crate::profile::Profile;
 use crate::trust;
 use hyper_util::rt::TokioIo;
 use provado_identity::tls::{LiveCertificate, TlsError, authenticated_client};
 use provado_model::Reason;
+use provado_model::error::{WARNING_HEADER, help_url};
 use provado_model::time::Clock;
 use rustls_pki_types::ServerName;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Response};
 use tonic::transport::{Channel, Endpoint, Uri};
+use tower::util::MapResponse;
 
 /// How long a connection may take to come about.
 const CONNECT_SECONDS_MAX: u64 = 10;
 
+/// The line to the controller: what it says beside its answers is told, once.
+pub(crate) type Line = MapResponse<Channel, fn(Response<Body>) -> Response<Body>>;
+
 /// Connects to the controller of the profile.
-pub(crate) async fn connect(profile: &Profile, clock: Arc<dyn Clock>) -> Result<Channel> {
+pub(crate) async fn connect(profile: &Profile, clock: Arc<dyn Clock>) -> Result<Line> {
+    let channel = dial(profile, clock).await?;
+    let heard: fn(Response<Body>) -> Response<Body> = heard;
+    Ok(MapResponse::new(channel, heard))
+}
+
+fn heard(response: Response<Body>) -> Response<Body> {
+    static TOLD: Once = Once::new();
+    if let Some(text) = warning(response.headers()) {
+        TOLD.call_once(|| output::note(&format!("provado: {text}")));
+    }
+    response
+}
+
+/// What the headers of an answer warn of.
+fn warning(headers: &HeaderMap) -> Option<String> {
+    let reason: Reason = headers.get(WARNING_HEADER)?.to_str().ok()?.parse().ok()?;
+    let what = match reason {
+        Reason::ControllerAmnesia => {
+            "the controller's database is older than what agents know; restores and deletes wait. \
+             See `provado controller show`"
+        }
+        _ => "the controller warns",
+    };
+    let page = help_url(reason.as_str());
+    Some(format!("warning: {what} ({page})"))
+}
+
+async fn dial(profile: &Profile, clock: Arc<dyn Clock>) -> Result<Channel> {
     let connector = connector(profile, clock)?;
     let host = profile
         .endpoint
@@ -116,4 +151,21 @@ pub(crate) fn unusable(profile: &Profile, error: &TlsError, now: &Now) -> CliErr
         ),
     };
     CliError::new(Reason::CertificateInvalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_told_if_it_is_one_that_is_known() {
+        let warned = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(WARNING_HEADER, value.parse().unwrap());
+            warning(&headers)
+        };
+        let told = warned("CONTROLLER_AMNESIA").unwrap();
+        assert!(told.contains("provado controller show"), "{told}");
+        assert!(warned("\u{1b}[2J").is_none() && warning(&HeaderMap::new()).is_none());
+    }
 }

@@ -1,6 +1,6 @@
 //! What every command has at hand: format, clock, entropy, the connection when it is needed.
 
-use crate::connect;
+use crate::connect::{self, Line};
 use crate::error::{Exit, Result};
 use crate::output::human::Now;
 use crate::output::{self, Format, Report};
@@ -12,6 +12,7 @@ use provado_model::time::{Clock, SystemClock};
 use provado_proto::operator::v1::access_service_client::AccessServiceClient;
 use provado_proto::operator::v1::audit_service_client::AuditServiceClient;
 use provado_proto::operator::v1::backup_service_client::BackupServiceClient;
+use provado_proto::operator::v1::controller_service_client::ControllerServiceClient;
 use provado_proto::operator::v1::fleet_service_client::FleetServiceClient;
 use provado_proto::operator::v1::proof_service_client::ProofServiceClient;
 use provado_proto::operator::v1::repository_service_client::RepositoryServiceClient;
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tonic::Request;
-use tonic::transport::Channel;
 
 /// Deadline of every unary call.
 const CALL_SECONDS: u64 = 30;
@@ -36,13 +36,13 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     /// Random bytes.
     pub(crate) entropy: Arc<dyn Entropy>,
-    channel: OnceCell<Channel>,
+    channel: OnceCell<Line>,
 }
 
 macro_rules! clients {
     ($($(#[$doc:meta])* $name:ident: $client:ident;)*) => {$(
         $(#[$doc])*
-        pub(crate) async fn $name(&self) -> Result<$client<Channel>> {
+        pub(crate) async fn $name(&self) -> Result<$client<Line>> {
             Ok($client::new(self.channel().await?)
                 .max_decoding_message_size(provado_model::limits::MESSAGE_BYTES_MAX))
         }
@@ -90,7 +90,7 @@ impl Context {
         RequestId::new(&*self.clock, &*self.entropy).to_string()
     }
 
-    async fn channel(&self) -> Result<Channel> {
+    async fn channel(&self) -> Result<Line> {
         self.channel
             .get_or_try_init(|| async {
                 let profile = Profile::load(self.profile.as_deref())?;
@@ -107,6 +107,8 @@ impl Context {
         audit: AuditServiceClient;
         /// The catalogue.
         backups: BackupServiceClient;
+        /// The controller itself.
+        controller: ControllerServiceClient;
         /// Agents and instances.
         fleet: FleetServiceClient;
         /// Proofs.

@@ -2,7 +2,7 @@
 //! and attempts that were cut short are reported as failed. None is resumed.
 
 use crate::executor::Means;
-use crate::inbox::Accepted;
+use crate::inbox::{Accepted, Word};
 use crate::jobs;
 use crate::journal::JournalError;
 use crate::outbox::{Ended, interrupted};
@@ -42,7 +42,7 @@ fn settle_acknowledged(means: &Means) -> Result<Vec<Accepted>, JournalError> {
     let mut open = Vec::new();
     for record in means.inbox.accepted() {
         if means.inbox.is_settled(record.name.attempt) {
-            means.inbox.settle(record.name)?;
+            means.inbox.settle(record.name, Word::Other)?;
         } else if !means.outbox.holds(record.name.attempt) {
             open.push(record);
         }

@@ -1,6 +1,7 @@
 //! One attempt from its start to its outcome on disk.
 
 use super::{EndCause, Live, Means, Order, Patience};
+use crate::inbox::Word;
 use crate::jobs::{self, AttemptName, JobContext, Level, Observer};
 use crate::outbox::{BackupPlace, Ended, interrupted};
 use crate::wait::pause;
@@ -8,6 +9,7 @@ use futures_util::FutureExt as _;
 use provado_model::id::{AttemptId, RequestId};
 use provado_model::time::Monotonic;
 use provado_model::{Error, Reason};
+use provado_proto::agent::v1::job::Kind;
 use provado_proto::agent::v1::{AttemptResult, Outcome};
 use provado_proto::common::v1::Progress;
 use std::collections::HashMap;
@@ -77,7 +79,11 @@ impl Task {
         }
     }
 
-    async fn work(&self, order: Order) -> Outcome {
+    async fn work(&self, mut order: Order) -> Outcome {
+        if let Some(Kind::Prune(sweep)) = &mut order.job.kind {
+            let spared = self.means.inbox.instances_in_hand();
+            sweep.live_instance_ids.extend(spared);
+        }
         let observer = Arc::new(Sink {
             name: self.live.name,
             means: self.means.clone(),
@@ -152,7 +158,7 @@ impl Task {
     }
 
     fn settle(&self, name: AttemptName) {
-        if let Err(error) = self.means.inbox.settle(name) {
+        if let Err(error) = self.means.inbox.settle(name, Word::Other) {
             tracing::error!(
                 "the journal cannot forget an attempt that was superseded: {}",
                 provado_telemetry::chain(&error)

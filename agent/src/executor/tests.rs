@@ -7,7 +7,9 @@ use provado_identity::AgentKeys;
 use provado_model::random::SeededEntropy;
 use provado_model::time::SystemClock;
 use provado_model::{Error, Reason};
-use provado_proto::agent::v1::{AttemptResult, InitJob, InspectJob, job::Kind};
+use provado_proto::agent::v1::{
+    AttemptResult, BackupJob, InitJob, InspectJob, InstanceTarget, PruneJob, job::Kind,
+};
 use provado_proto::common::v1::Progress;
 use provado_repository::IdentityFile;
 use secrecy::SecretString;
@@ -30,14 +32,16 @@ struct Scripted {
     script: Script,
     running: AtomicUsize,
     most: AtomicUsize,
+    told: Mutex<Vec<Job>>,
 }
 
 #[async_trait]
 impl Jobs for Scripted {
-    async fn run(&self, _job: Job, context: &JobContext) -> Outcome {
+    async fn run(&self, job: Job, context: &JobContext) -> Outcome {
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         context.info("at work");
+        self.told.lock().unwrap().push(job);
         context.observer.progress(Progress::default());
         match self.script {
             Script::Succeed => tokio::task::yield_now().await,
@@ -92,6 +96,7 @@ fn desk(script: Script, attempts_max: usize, stall: Duration) -> Desk {
         script,
         running: AtomicUsize::new(0),
         most: AtomicUsize::new(0),
+        told: Mutex::default(),
     });
     let ends = Arc::new(Ends::default());
     let means = Means {
@@ -252,4 +257,36 @@ async fn a_drain_ends_everything_and_says_why() {
         let failure = desk.outcome(name).await.failure.unwrap();
         assert_eq!(failure.reason, Reason::ServiceUnavailable.as_str());
     }
+}
+
+#[tokio::test]
+async fn a_sweep_spares_what_a_backup_in_hand_writes_whoever_knows_of_it() {
+    let desk = desk(Script::WaitForCancel, 4, BOUND);
+    let instance = |id: &str| {
+        Some(InstanceTarget {
+            instance_id: id.to_owned(),
+            ..InstanceTarget::default()
+        })
+    };
+    let backup = desk.name(desk.run(), 1);
+    let job = BackupJob {
+        instance: instance("in hand"),
+        ..BackupJob::default()
+    };
+    desk.start(backup, Kind::Backup(job));
+    desk.until(|desk| desk.jobs.told.lock().unwrap().len() == 1)
+        .await;
+    let sweep = PruneJob {
+        live_instance_ids: vec!["known".to_owned()],
+        ..PruneJob::default()
+    };
+    desk.start(desk.name(desk.run(), 1), Kind::Prune(sweep));
+    desk.until(|desk| desk.jobs.told.lock().unwrap().len() == 2)
+        .await;
+    let told = desk.jobs.told.lock().unwrap()[1].kind.clone();
+    let Some(Kind::Prune(told)) = told else {
+        panic!("not a sweep");
+    };
+    assert_eq!(told.live_instance_ids, ["known", "in hand"]);
+    desk.executor.drain(BOUND).await;
 }

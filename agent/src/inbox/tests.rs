@@ -41,7 +41,7 @@ fn an_attempt_starts_once_over_restarts() {
     let inbox = open(folder.path()).unwrap();
     assert_eq!(accept(&inbox, attempt), Decision::Duplicate);
     assert_eq!(inbox.accepted().len(), 1);
-    inbox.settle(attempt).unwrap();
+    inbox.settle(attempt, Word::Other).unwrap();
     let inbox = open(folder.path()).unwrap();
     assert_eq!(accept(&inbox, attempt), Decision::EndedBefore);
     assert!(inbox.accepted().is_empty() && inbox.is_settled(attempt.attempt));
@@ -55,7 +55,7 @@ fn lower_and_equal_fences_of_a_run_are_refused_also_after_the_end() {
     assert_eq!(accept(&inbox, name(2, run(1), 1)), Decision::Superseded);
     assert_eq!(accept(&inbox, name(3, run(1), 2)), Decision::Superseded);
     assert_eq!(accept(&inbox, name(4, run(2), 1)), Decision::Start);
-    inbox.settle(name(1, run(1), 2)).unwrap();
+    inbox.settle(name(1, run(1), 2), Word::Other).unwrap();
     let inbox = open(folder.path()).unwrap();
     assert_eq!(accept(&inbox, name(2, run(1), 1)), Decision::Superseded);
     assert_eq!(accept(&inbox, name(5, run(1), 3)), Decision::Start);
@@ -64,6 +64,20 @@ fn lower_and_equal_fences_of_a_run_are_refused_also_after_the_end() {
         ..name(5, run(1), 3)
     };
     assert_eq!(accept(&inbox, with_other_fence), Decision::Superseded);
+}
+
+#[test]
+fn a_run_that_was_held_for_a_success_is_never_carried_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = open(folder.path()).unwrap();
+    accept(&inbox, name(1, run(1), 1));
+    accept(&inbox, name(2, run(2), 1));
+    inbox.settle(name(1, run(1), 1), Word::Good).unwrap();
+    inbox.settle(name(2, run(2), 1), Word::Other).unwrap();
+    let inbox = open(folder.path()).unwrap();
+    // A controller that forgot the end of both wants another attempt of each.
+    assert_eq!(accept(&inbox, name(3, run(1), 2)), Decision::CarriedOut);
+    assert_eq!(accept(&inbox, name(4, run(2), 2)), Decision::Start);
 }
 
 #[test]
@@ -109,11 +123,14 @@ fn the_memory_of_ended_attempts_is_bounded_and_keeps_the_newest() {
     {
         let mut state = inbox.state();
         for seed in 0..ENDED_MAX as u64 {
-            state.ended.push_back(name(seed, run(seed), 1));
+            state.ended.push_back(EndedBefore {
+                name: name(seed, run(seed), 1),
+                good: false,
+            });
         }
     }
     let newest = name(5_000, run(5_000), 1);
-    inbox.settle(newest).unwrap();
+    inbox.settle(newest, Word::Other).unwrap();
     let inbox = open(folder.path()).unwrap();
     assert_eq!(inbox.state().ended.len(), ENDED_MAX);
     assert!(inbox.is_settled(newest.attempt));

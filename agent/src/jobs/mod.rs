@@ -14,6 +14,7 @@ mod precheck;
 mod prune;
 mod read_back;
 mod restore;
+mod scan;
 mod source;
 mod sweep;
 mod work;
@@ -43,6 +44,7 @@ pub async fn run(job: Job, context: &JobContext) -> Outcome {
         Some(Kind::Prune(job)) => prune::run(job, context).await,
         Some(Kind::Inspect(job)) => inspect::run(job, context).await,
         Some(Kind::Init(job)) => init::run(job, context).await,
+        Some(Kind::Scan(job)) => scan::run(job, context).await,
         None => Err(Error::new(
             Reason::Unimplemented,
             "this agent does not know the job; upgrade it to the controller's version",
@@ -59,7 +61,7 @@ pub async fn run(job: Job, context: &JobContext) -> Outcome {
     outcome
 }
 
-/// The kinds this agent knows, as it tells the controller.
+/// The kinds of runs this agent knows, as it tells the controller; a scan is an inspection.
 pub fn capabilities() -> Vec<String> {
     [
         "backup", "restore", "check", "drill", "prune", "inspect", "init",
@@ -78,6 +80,7 @@ pub fn kind_word(job: &Job) -> &'static str {
         Some(Kind::Prune(_)) => "prune",
         Some(Kind::Inspect(_)) => "inspect",
         Some(Kind::Init(_)) => "init",
+        Some(Kind::Scan(_)) => "scan",
         None => "unknown",
     }
 }

@@ -66,7 +66,8 @@ fn cut(mut outcome: Outcome, count: usize) -> Outcome {
         Some(Detail::Prune(prune)) => {
             cut_list(&mut prune.objects, count, "objects", &mut told);
         }
-        Some(Detail::Backup(_) | Detail::Inspect(_) | Detail::Init(_)) | None => {}
+        Some(Detail::Backup(_) | Detail::Inspect(_) | Detail::Init(_) | Detail::Scan(_)) | None => {
+        }
     }
     outcome.warnings.extend(told);
     outcome

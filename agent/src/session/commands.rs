@@ -117,6 +117,12 @@ impl Session {
                 Reason::AttemptSuperseded,
                 "this attempt has ended, and its outcome was acknowledged before",
             )),
+            Decision::CarriedOut => Err(Error::new(
+                Reason::RunEnded,
+                "this agent has carried the run out, and the controller held it for a success: \
+                 its database is an older copy. A backup is brought back by `provado repository \
+                 scan`",
+            )),
             Decision::Superseded => Err(Error::new(
                 Reason::AttemptSuperseded,
                 "this agent knows a newer attempt of the run",

@@ -217,6 +217,10 @@ impl Session {
         }
         match self.witness.show(checkpoint) {
             Ok(Shown::Kept | Shown::Same) => {}
+            Ok(Shown::Replaced(why)) => tracing::warn!(
+                "the controller's audit chain is another one than this agent was shown, {why}; an \
+                 operator agreed to go on without the old one, whose last checkpoint is kept"
+            ),
             Ok(Shown::Inconsistent(why)) => tracing::error!(
                 "the controller's audit chain was cut or rewritten since this agent last looked: \
                  the checkpoint it shows does not fit, {why}; the agent keeps the one it holds"

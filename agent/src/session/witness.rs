@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const RECORD: &str = "witness";
+/// Checkpoints of lost chains that are kept.
+const GIVEN_UP_MAX: usize = 8;
 /// Longest checkpoint that is kept, in bytes; they have about 400.
 const CHECKPOINT_BYTES_MAX: usize = 4 * 1024;
 
@@ -18,6 +20,9 @@ struct Known {
     format_version: u32,
     epoch: i64,
     checkpoint: String,
+    /// Checkpoints of lost chains that an operator agreed to go on without, the newest last.
+    #[serde(default)]
+    given_up: Vec<String>,
 }
 
 /// What a checkpoint means for the one that is held.
@@ -25,6 +30,9 @@ struct Known {
 pub enum Shown {
     /// It is held now.
     Kept,
+    /// It is held now, though it does not fit what was held before: the controller says, signed,
+    /// that an operator agreed to go on without that chain. What was held is kept beside.
+    Replaced(String),
     /// It says what is held already.
     Same,
     /// It does not fit what is held, which stays: the chain was cut or rewritten.
@@ -89,19 +97,28 @@ impl Witness {
                 "it does not carry the signature of this agent's controller".to_owned(),
             ));
         };
-        if let Some(held) = self.signed(&known.checkpoint)
-            && let Some(why) = contradiction(&held, &shown)
-        {
-            return Ok(Shown::Inconsistent(why));
-        }
-        let next = Known {
+        let held = self.signed(&known.checkpoint);
+        let contradicted = held
+            .as_ref()
+            .and_then(|held| contradiction(held, &shown).map(|why| (held.epoch, why)));
+        let mut next = Known {
             format_version: 1,
             checkpoint: note.to_owned(),
             ..known.clone()
         };
+        let outcome = match contradicted {
+            None => Shown::Kept,
+            Some((epoch, why)) if epoch < shown.accepted_epoch => {
+                next.given_up.push(known.checkpoint.clone());
+                let surplus = next.given_up.len().saturating_sub(GIVEN_UP_MAX);
+                next.given_up.drain(..surplus);
+                Shown::Replaced(why)
+            }
+            Some((_, why)) => return Ok(Shown::Inconsistent(why)),
+        };
         self.journal.write(RECORD, &next)?;
         *known = next;
-        Ok(Shown::Kept)
+        Ok(outcome)
     }
 
     fn signed(&self, note: &str) -> Option<Checkpoint> {
@@ -142,14 +159,23 @@ mod tests {
     use provado_model::random::SeededEntropy;
 
     fn note(key: &SigningKey, sequence: u64, hash: &str) -> String {
+        note_of(key, (sequence, hash), (1, 0))
+    }
+
+    fn note_of(
+        key: &SigningKey,
+        (sequence, hash): (u64, &str),
+        (epoch, accepted_epoch): (u64, u64),
+    ) -> String {
         let checkpoint = Checkpoint {
             controller: "c".to_owned(),
             head: ChainHead {
                 sequence,
                 hash: hash.to_owned(),
             },
-            epoch: 1,
+            epoch,
             time_micros: 1,
+            accepted_epoch,
         };
         signed_note::sign(&checkpoint.body(), "provado-audit/c", key).unwrap()
     }
@@ -181,5 +207,28 @@ mod tests {
             assert!(matches!(witness.show(bad).unwrap(), Shown::Foreign(_)));
         }
         assert_eq!(witness.checkpoint(), new);
+    }
+
+    #[test]
+    fn a_lost_chain_is_given_up_when_an_operator_has_agreed_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path().join("state")).unwrap();
+        let key = SigningKey::generate(&SeededEntropy::new(1)).unwrap();
+        let witness = Witness::open(journal.clone(), key.public_key()).unwrap();
+        let lost = note_of(&key, (9, "a"), (3, 0));
+        assert_eq!(witness.show(&lost).unwrap(), Shown::Kept);
+        // Neither a higher epoch nor an agreement about earlier ones is enough.
+        for accepted_epoch in [0, 3] {
+            let shown = note_of(&key, (5, "b"), (4, accepted_epoch));
+            let shown = witness.show(&shown).unwrap();
+            assert!(matches!(shown, Shown::Inconsistent(_)), "{shown:?}");
+        }
+        let next = note_of(&key, (5, "b"), (4, 4));
+        let shown = witness.show(&next).unwrap();
+        assert!(matches!(shown, Shown::Replaced(_)), "{shown:?}");
+        assert_eq!(witness.checkpoint(), next);
+        let reread = Witness::open(journal, key.public_key()).unwrap();
+        assert_eq!(reread.known().given_up, [lost]);
+        assert_eq!(reread.checkpoint(), next);
     }
 }

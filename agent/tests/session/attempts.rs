@@ -293,6 +293,7 @@ async fn a_checkpoint_is_echoed_and_one_that_goes_back_is_not_taken() {
             },
             epoch: 1,
             time_micros: 1,
+            accepted_epoch: 0,
         };
         let signing = world.controller.signing();
         signed_note::sign(&checkpoint.body(), "provado-audit/c", signing).unwrap()

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod controller;
 pub(crate) mod dev;
 pub(crate) mod drill;
 pub(crate) mod instance;
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Run(command) => run::run(&context, command).await,
         Command::Repository(command) => repository::run(&context, command).await,
         Command::Key(command) => key::run(&context, command),
+        Command::Controller(command) => controller::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Completions { shell } => {
             shell::completions(shell);

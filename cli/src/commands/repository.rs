@@ -2,6 +2,7 @@
 
 use crate::args::Wait;
 use crate::commands::backup::parse_span;
+use crate::commands::sealing::seal_for_agent;
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
 use crate::listing::{self, Ask, ROWS_MAX};
@@ -13,8 +14,9 @@ use provado_model::Reason;
 use provado_proto::operator::v1::{
     CreateRepositoryRequest, GetRepositoryRequest, ListAgentsRequest, ListRepositoriesRequest,
     ListRepositoriesResponse, Repository, RepositoryKind, RepositoryState, RunInitRequest,
-    RunPruneRequest,
+    RunPruneRequest, RunScanRequest,
 };
+use std::path::{Path, PathBuf};
 
 /// What to do with repositories.
 #[derive(Debug, clap::Subcommand)]
@@ -32,6 +34,19 @@ pub(crate) enum Command {
     Show {
         /// Its name, its id, or a unique beginning of it.
         repository: String,
+    },
+    /// Look for backups that the controller does not know, and take them into the catalogue.
+    ///
+    /// For after the controller's database came back from an older copy. Nothing in the repository
+    /// is changed; a backup that is known stays as it is.
+    #[command(after_help = "Example: provado repository scan local --identity /root/offline.key")]
+    Scan {
+        /// Its name.
+        repository: String,
+        /// An identity that opens its backups, so that they tell of which database they are; it is
+        /// sealed to the agent. Without one only backups with a known parent come back.
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
     },
     /// Remove orphans: objects that belong to no backup.
     #[command(
@@ -80,6 +95,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<Exit> {
             let repository = get(context, &repository).await?;
             context.print(&repository, facts)
         }
+        Command::Scan {
+            repository,
+            identity,
+        } => scan(context, &repository, identity.as_deref()).await,
         Command::Sweep {
             repository,
             grace,
@@ -146,6 +165,37 @@ async fn init(context: &Context, args: InitArgs) -> Result<Exit> {
         .await?
         .into_inner();
     watch::follow(context, answer.run, args.wait.is_wanted()).await
+}
+
+/// One run after another until the repository is looked through.
+async fn scan(context: &Context, repository: &str, identity: Option<&Path>) -> Result<Exit> {
+    let repository = get(context, repository).await?;
+    let mut after_backup = String::new();
+    loop {
+        let sealed_identity = match identity {
+            Some(file) => seal_for_agent(context, &repository.agent, file).await?,
+            None => String::new(),
+        };
+        let request = RunScanRequest {
+            request_id: context.request_id(),
+            validate_only: false,
+            repository: repository.name.clone(),
+            after_backup,
+            sealed_identity,
+        };
+        let mut runs = context.runs().await?;
+        let answer = runs.run_scan(unary(request)).await?.into_inner();
+        let run = answer.run.ok_or_else(|| CliError::answer("the run"))?;
+        let ended = watch::until_end(context, &run.name).await?;
+        let exit = watch::print_end(context, &ended).await?;
+        after_backup = ended
+            .outcome
+            .map(|outcome| outcome.next_after_backup)
+            .unwrap_or_default();
+        if exit != Exit::Done || after_backup.is_empty() {
+            return Ok(exit);
+        }
+    }
 }
 
 async fn only_agent(context: &Context) -> Result<String> {

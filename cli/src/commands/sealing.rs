@@ -44,10 +44,19 @@ pub(super) async fn reading(context: &Context, text: &str, file: Option<&Path>) 
             sealed_identity: String::new(),
         });
     };
-    let identity = read_identity(file)?;
     let backup = backup(context, text).await?;
+    let sealed_identity = seal_for_agent(context, &backup.agent, file).await?;
+    Ok(Reading {
+        backup: backup.name,
+        sealed_identity,
+    })
+}
+
+/// The identity in `file`, sealed to an agent by its name.
+pub(super) async fn seal_for_agent(context: &Context, agent: &str, file: &Path) -> Result<String> {
+    let identity = read_identity(file)?;
     let request = GetAgentRequest {
-        name: backup.agent.clone(),
+        name: agent.to_owned(),
     };
     let mut fleet = context.fleet().await?;
     let answer = fleet.get_agent(unary(request)).await?.into_inner();
@@ -56,7 +65,7 @@ pub(super) async fn reading(context: &Context, text: &str, file: Option<&Path>) 
         .sealing_recipient
         .parse()
         .map_err(|_| CliError::answer("a sealing recipient of the agent"))?;
-    let sealed_identity = keys::seal(identity.as_bytes(), &[recipient]).map_err(|error| {
+    keys::seal(identity.as_bytes(), &[recipient]).map_err(|error| {
         CliError::new(
             Reason::Internal,
             format!(
@@ -64,10 +73,6 @@ pub(super) async fn reading(context: &Context, text: &str, file: Option<&Path>) 
                 human::last(&agent.name)
             ),
         )
-    })?;
-    Ok(Reading {
-        backup: backup.name,
-        sealed_identity,
     })
 }
 

@@ -168,6 +168,11 @@ fn headline(run: &Run, outcome: &RunOutcome) -> String {
             human::count(outcome.object_count),
             human::bytes(outcome.freed_bytes)
         ),
+        RunKind::Inspect if !run.repository.is_empty() => format!(
+            "{} backups of {} came back into the catalogue{span}",
+            human::count(outcome.object_count),
+            human::last(&run.repository)
+        ),
         RunKind::Inspect => format!("{} instances found{span}", outcome.object_count),
         RunKind::Init => format!("repository {} is ready{span}", human::last(&run.repository)),
         RunKind::Unspecified => format!("run {} succeeded{span}", human::short(&run.name)),

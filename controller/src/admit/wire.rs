@@ -163,6 +163,13 @@ fn outcome(facts: &Facts) -> wire::RunOutcome {
             out.freed_bytes = size_out(detail.freed_bytes);
         }
         Some(Detail::Inspect(detail)) => out.object_count = i64::from(detail.instance_count),
+        Some(Detail::Scan(detail)) => {
+            out.objects.clone_from(&detail.entered);
+            out.object_count = i64::try_from(detail.entered.len()).unwrap_or(i64::MAX);
+            out.warnings.extend(detail.left_out.iter().cloned());
+            let next = detail.next_after.map(|id| name_of("backups", id));
+            out.next_after_backup = next.unwrap_or_default();
+        }
         Some(Detail::Init(detail)) => {
             out.objects = detail
                 .capabilities

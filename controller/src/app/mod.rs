@@ -10,6 +10,7 @@ mod slices;
 pub use running::Running;
 
 use crate::access::{Access, Endpoint};
+use crate::audit::CheckpointTask;
 use crate::config::Config;
 use crate::db::Database;
 use crate::fleet::{Fleet, SessionTimes};
@@ -18,7 +19,7 @@ use crate::lifecycle::controller::{Core, epoch_raise};
 use crate::listeners::{AgentDoor, Doorway, OperatorDoor, Options, Refusals, ServerCertificates};
 use crate::request::RefusalLog;
 use crate::sealed::SealedIdentities;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, Task as _};
 use jiff::{SignedDuration, Timestamp};
 use provado_identity::ca::{CaError, ServerNames};
 use provado_identity::files::{self, FileError};
@@ -28,7 +29,7 @@ use provado_model::random::Entropy;
 use provado_model::time::Clock;
 use provado_model::{Error, Reason};
 use running::Parts;
-use slices::Slices;
+use slices::{Slices, signing_key};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ impl Controller {
         let access = base.access(&config, agents.address().port())?;
         let endpoint = endpoint(&config, operators.address());
         let profile = access.prepare_admin(&config.data_dir, &endpoint).await?;
+        base.sign_start(&config).await?;
         fleet.prepare().await?;
         access.prepare().await?;
 
@@ -223,6 +225,16 @@ impl Base {
         Ok(())
     }
 
+    /// Signs a checkpoint that holds this very start, before any agent dials: every agent that is
+    /// welcomed becomes a witness of it, so that a copy of the database from before it is told from
+    /// the database itself, also when both count the same epochs.
+    async fn sign_start(&self, config: &Config) -> Result<(), Error> {
+        let key = signing_key(&self.authorities)?;
+        let period = Duration::from_secs(config.limits.checkpoint_seconds);
+        let task = CheckpointTask::new(self.core.clone(), key, period);
+        task.activate().await.map(drop)
+    }
+
     fn access(&self, config: &Config, agent_port: u16) -> Result<Arc<Access>, Error> {
         let address: Address = config.agent_address(agent_port).parse().map_err(|source| {
             Error::new(
@@ -255,6 +267,7 @@ impl Base {
             connections_each_max: AGENT_CONNECTIONS_EACH_MAX,
             door: Arc::new(AgentDoor(fleet.allow())),
             refusals: Arc::clone(refusals),
+            amnesia: self.core.amnesia(),
         })
     }
 
@@ -279,6 +292,7 @@ impl Base {
             connections_each_max: OPERATOR_CONNECTIONS_EACH_MAX,
             door: Arc::new(OperatorDoor(access.allow())),
             refusals: Arc::clone(refusals),
+            amnesia: self.core.amnesia(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::access::{Access, AccessApi, AccessTask};
 use crate::admit::{AdmitTask, PartsTask, Runs};
-use crate::audit::{AuditApi, CheckpointTask};
+use crate::audit::{AuditApi, CheckpointTask, ControllerApi};
 use crate::catalog::Backups;
 use crate::config::Config;
 use crate::dispatch::{CancelTask, Dispatch, DispatchTask, DispatchTimes, ReapTask};
@@ -25,6 +25,7 @@ use provado_proto::agent::v1::session_service_server::SessionServiceServer;
 use provado_proto::operator::v1::access_service_server::AccessServiceServer;
 use provado_proto::operator::v1::audit_service_server::AuditServiceServer;
 use provado_proto::operator::v1::backup_service_server::BackupServiceServer;
+use provado_proto::operator::v1::controller_service_server::ControllerServiceServer;
 use provado_proto::operator::v1::fleet_service_server::FleetServiceServer;
 use provado_proto::operator::v1::proof_service_server::ProofServiceServer;
 use provado_proto::operator::v1::repository_service_server::RepositoryServiceServer;
@@ -194,6 +195,8 @@ impl Slices<'_> {
         with!(all, ProofServiceServer, Proofs::new(self.core, public_key));
         let audit = AuditApi::new(self.core.clone(), public_key)?;
         with!(all, AuditServiceServer, audit);
+        let controller = ControllerApi::new(self.core);
+        with!(all, ControllerServiceServer, controller);
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(provado_proto::FILE_DESCRIPTOR_SET)
             .build_v1()
@@ -206,7 +209,7 @@ impl Slices<'_> {
 }
 
 /// The controller's signing key once more, for those who sign by themselves.
-fn signing_key(authorities: &Authorities) -> Result<Arc<SigningKey>, Error> {
+pub(super) fn signing_key(authorities: &Authorities) -> Result<Arc<SigningKey>, Error> {
     let copy = authorities
         .signing
         .to_pem()

@@ -52,6 +52,7 @@ impl CheckpointTask {
             head: head.clone(),
             epoch: state.epoch,
             time_micros: time::to_micros(now),
+            accepted_epoch: state.accepted_epoch,
         };
         let note = signed_note::sign(&checkpoint.body(), &name(state.id), &self.key)
             .map_err(|source| Error::internal("a checkpoint was not signed").caused_by(source))?;

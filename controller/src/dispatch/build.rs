@@ -10,11 +10,13 @@ use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{Attempt, attempt_list_live_of_agent};
 use crate::lifecycle::backup::{
-    Backup, BackupKeep, Selection, backup_get, backup_latest, pack_damage_list,
+    Backup, BackupKeep, Selection, backup_get, backup_ids, backup_latest, pack_damage_list,
 };
 use crate::lifecycle::controller::deletes_allowed;
 use crate::lifecycle::run::{Run, run_get};
-use crate::lifecycle::spec::{BackupSpec, CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec};
+use crate::lifecycle::spec::{
+    BackupSpec, CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec, ScanSpec,
+};
 use crate::lifecycle::wire::{level_out, selection_out};
 use crate::policy::{Repository, RepositoryState, repository_by_id};
 use crate::request::wire::{count_out, size_out};
@@ -30,6 +32,9 @@ use std::collections::BTreeSet;
 const LOCK_WAIT_SECONDS: i64 = 60;
 /// Live attempts whose objects a sweep is told to leave alone.
 const LIVE_ATTEMPTS_MAX: u32 = 1_000;
+
+/// Known backups that a scan is told of; what it tells of others that are known is passed over.
+const KNOWN_BACKUPS_MAX: u32 = 20_000;
 
 /// A job, or why there can be none.
 type Built<T> = Result<T, Failure>;
@@ -63,6 +68,7 @@ impl Dispatch {
                 }
                 prune(tx, run, &spec).await
             }
+            RunSpec::Scan(spec) => scan(tx, run, &spec, sealed).await,
             RunSpec::Inspect => Ok(Ok(Kind::Inspect(proto::InspectJob {}))),
             RunSpec::Init => {
                 let repository = repository_of(tx, run).await?;
@@ -198,6 +204,23 @@ async fn drill(
             proof_id: proof_id_of(attempt).to_string(),
         })
     }))
+}
+
+async fn scan(
+    tx: &mut Tx,
+    run: &Run,
+    spec: &ScanSpec,
+    sealed_identity: String,
+) -> Result<Built<Kind>, Error> {
+    let repository = repository_of(tx, run).await?;
+    let known = backup_ids(tx, repository.facts.id, spec.after, KNOWN_BACKUPS_MAX).await?;
+    let after = spec.after.map(|id| id.to_string());
+    Ok(Ok(Kind::Scan(proto::ScanJob {
+        repository: Some(wire::repository(&repository)),
+        known_backup_ids: known.iter().map(ToString::to_string).collect(),
+        after_backup_id: after.unwrap_or_default(),
+        sealed_identity,
+    })))
 }
 
 /// A sweep leaves alone what attempts that live may be writing: also those of this very moment.

@@ -6,6 +6,7 @@ use crate::fleet::model::{Agent, AgentState};
 use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{Attempt, AttemptState};
 use crate::lifecycle::run::{Run, RunEvent};
+use crate::lifecycle::spec::RunSpec;
 use jiff::{SignedDuration, Timestamp};
 use provado_model::{Kind, Reason};
 
@@ -21,6 +22,22 @@ pub(super) struct Around<'a> {
     pub(super) live_count: u64,
     /// Whether a run with the same exclusive key is with an agent.
     pub(super) rival: Rival,
+    /// Whether it is known that others know more than this database.
+    pub(super) amnesia: Amnesia,
+}
+
+/// Whether destructive work waits for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Amnesia {
+    Stands,
+    None,
+}
+
+/// Whether a run must wait because of what this database may have forgotten (INV-EPOCH). One whose
+/// spec cannot be read is left to whoever builds its job.
+pub(super) fn is_held_back(run: &Run, amnesia: Amnesia) -> bool {
+    amnesia == Amnesia::Stands
+        && RunSpec::from_json(&run.spec).is_ok_and(|spec| spec.is_destructive())
 }
 
 /// Whether an agent has an open stream with this controller.
@@ -69,7 +86,8 @@ pub(super) fn decide(run: &Run, around: &Around<'_>, times: &DispatchTimes) -> D
     }
     let busy = around.live_count >= times.agent_attempts_max;
     let offline = around.connected == Connected::No;
-    if offline || busy || agent.draining || around.rival == Rival::AtWork {
+    let held_back = is_held_back(run, around.amnesia);
+    if offline || busy || held_back || agent.draining || around.rival == Rival::AtWork {
         return Decision::Wait;
     }
     // An agent that has told nothing yet is taken at its word later, by its refusal.

@@ -1,7 +1,7 @@
 //! Sends queued runs to the agents that are connected.
 
 use super::model::{Dispatch, later};
-use super::plan::{self, Around, Connected, Decision, Rival};
+use super::plan::{self, Amnesia, Around, Connected, Decision, Rival};
 use super::wire;
 use crate::db::Tx;
 use crate::events::{Context, Topic};
@@ -10,6 +10,7 @@ use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{
     AttemptEvent, Report, attempt_apply, attempt_count_live, attempt_offer,
 };
+use crate::lifecycle::controller::controller_get;
 use crate::lifecycle::run::{
     Run, RunEvent, RunState, run_apply, run_exclusive_holder, run_get, run_list_queued,
     run_list_queued_after,
@@ -88,6 +89,13 @@ fn is_race(error: &Error) -> bool {
     matches!(error.reason, Reason::VersionStale | Reason::NameTaken)
 }
 
+async fn amnesia_of(tx: &mut Tx) -> Result<Amnesia, Error> {
+    Ok(match controller_get(tx).await?.amnesia_reason {
+        Some(_) => Amnesia::Stands,
+        None => Amnesia::None,
+    })
+}
+
 impl DispatchTask {
     /// Queued runs whose agents are connected here, in order; runs for others are passed over, so
     /// that they hold nobody up.
@@ -97,6 +105,7 @@ impl DispatchTask {
             return Ok(Vec::new());
         }
         let mut tx = self.dispatch.core.db.read().await?;
+        let amnesia = amnesia_of(&mut tx).await?;
         let mut out = Vec::new();
         let mut page = run_list_queued(&mut tx, ctx.now, PAGE).await?;
         for _ in 0..PAGES_MAX {
@@ -111,6 +120,7 @@ impl DispatchTask {
                     .binding
                     .agent_id
                     .is_some_and(|id| sessions.is_connected(id))
+                    && !plan::is_held_back(run, amnesia)
                     && self.has_room(&mut tx, run).await?;
                 if ready {
                     out.push(run.id);
@@ -209,6 +219,7 @@ impl DispatchTask {
             },
             live_count: attempt_count_live(tx, agent_id).await?,
             rival: rival.map_or(Rival::None, |_| Rival::AtWork),
+            amnesia: amnesia_of(tx).await?,
         };
         match plan::decide(&run, &around, &self.dispatch.times) {
             Decision::Wait => Ok(0),

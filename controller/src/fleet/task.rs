@@ -21,7 +21,8 @@ impl Task for FleetTask {
     }
 
     fn period(&self) -> Duration {
-        // A revocation by another controller counts here within this time.
+        // A revocation by another controller counts here within this time, and what it has
+        // noticed of amnesia.
         Duration::from_secs(10)
     }
 
@@ -29,6 +30,7 @@ impl Task for FleetTask {
         let fleet = &self.0;
         fleet.allow.reload(&fleet.core.db).await?;
         fleet.load_checkpoint().await?;
+        fleet.core.refresh_amnesia().await?;
         fleet.progress.expire(fleet.core.clock.now());
         fleet.write_heard().await
     }

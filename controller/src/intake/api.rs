@@ -8,7 +8,7 @@ use crate::db::Tx;
 use crate::events::{AuditEntry, AuditOutcome, Context, audit_append, run_log_append};
 use crate::lifecycle::attempt::{Attempt, AttemptState, attempt_get_of_agent};
 use crate::lifecycle::backup::{Backup, backup_get};
-use crate::lifecycle::controller::Core;
+use crate::lifecycle::controller::{Core, controller_get};
 use crate::lifecycle::run::{Run, RunState, run_get};
 use crate::request::wire::time_out;
 use crate::request::{Caller, Told, ToldRate, Violations, request_id_of, status};
@@ -239,15 +239,15 @@ fn named(attempt: Option<&AttemptRef>) -> Result<Named, Error> {
 /// attempt and one that is not there look the same. Errors: `NOT_YOURS`, `ATTEMPT_SUPERSEDED`.
 async fn own_attempt(tx: &mut Tx, agent: AgentId, named: &Named) -> Result<Attempt, Error> {
     let found = attempt_get_of_agent(tx, named.attempt, agent).await?;
-    let attempt = found
-        .filter(|found| found.run_id == named.run)
-        .ok_or_else(|| {
-            Error::new(
-                Reason::NotYours,
-                "this agent has no such attempt; stop it and forget it",
-            )
-            .with("attempt", named.attempt)
-        })?;
+    let Some(attempt) = found.filter(|found| found.run_id == named.run) else {
+        let message = if controller_get(tx).await?.has_lost_rows() {
+            "the controller's database is an older copy and has lost this attempt; a backup it \
+             made is brought back by `provado repository scan`"
+        } else {
+            "this agent has no such attempt; stop it and forget it"
+        };
+        return Err(Error::new(Reason::NotYours, message).with("attempt", named.attempt));
+    };
     if attempt.number != named.fence {
         return Err(superseded(&attempt));
     }

@@ -60,6 +60,7 @@ pub(super) async fn expected(
         }
         RunSpec::Prune(_) => Work::Prune,
         RunSpec::Inspect => Work::Inspect,
+        RunSpec::Scan(_) => Work::Scan,
         RunSpec::Init => Work::Init,
     };
     Ok(Expected { signer, work })

@@ -2,7 +2,7 @@
 
 use super::expect::{backup_id_of, repository_of, signer_of};
 use super::judge::Verdict;
-use super::wire;
+use super::{found, wire};
 use crate::db::Tx;
 use crate::events::Context;
 use crate::fleet::store::database::database_by_id;
@@ -10,7 +10,7 @@ use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{Attempt, AttemptEvent, Report, attempt_apply};
 use crate::lifecycle::backup::{Backup, NewBackup, backup_insert, backup_pack_insert};
-use crate::lifecycle::facts::{BackupSummary, Facts};
+use crate::lifecycle::facts::{BackupSummary, Detail as FactsDetail, Facts};
 use crate::lifecycle::run::{Run, RunEvent, run_apply};
 use crate::lifecycle::spec::{BackupSpec, RunSpec};
 use base64::Engine;
@@ -41,7 +41,12 @@ pub(super) async fn settle(
     key: &SigningKey,
     settled: Settled<'_>,
 ) -> Result<Option<Backup>, Error> {
-    let facts = wire::facts(settled.outcome);
+    let mut facts = wire::facts(settled.outcome);
+    if let (Verdict::Good, Some(Detail::Scan(found))) = (&settled.verdict, &settled.outcome.detail)
+    {
+        let scanned = found::enter(tx, ctx, key.public_key(), (settled.run, found)).await?;
+        facts.detail = Some(FactsDetail::Scan(scanned));
+    }
     let json = facts.to_json()?;
     let report = Report {
         sha256: Some(settled.sha256.clone()),
@@ -144,7 +149,7 @@ async fn enter(
 ) -> Result<Backup, Error> {
     let new = describe(tx, ctx, key, settled, (facts, detail)).await?;
     let backup = backup_insert(tx, ctx, &new).await?.into_inner();
-    backup_pack_insert(tx, backup.facts.id, &wire::packs(detail)).await?;
+    backup_pack_insert(tx, backup.facts.id, &wire::packs(&detail.packs)).await?;
     Ok(backup)
 }
 
@@ -232,7 +237,8 @@ fn spec_of(run: &Run) -> Result<BackupSpec, Error> {
         | RunSpec::Drill(_)
         | RunSpec::Prune(_)
         | RunSpec::Inspect
-        | RunSpec::Init => Err(Error::internal(format!("run {} is no backup", run.id))),
+        | RunSpec::Init
+        | RunSpec::Scan(_) => Err(Error::internal(format!("run {} is no backup", run.id))),
     }
 }
 

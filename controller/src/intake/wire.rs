@@ -2,7 +2,7 @@
 
 use crate::lifecycle::facts::{
     BackupFacts, CheckFacts, DamageFact, Detail, DifferenceFact, DrillFacts, Facts, InitFacts,
-    InspectFacts, PackFact, PruneFacts, RestoreFacts, StepFact,
+    InspectFacts, PackFact, PruneFacts, RestoreFacts, ScanFacts, StepFact,
 };
 use crate::lifecycle::spec::Scope;
 use crate::lifecycle::wire::{level_in, plain, selection_in};
@@ -62,6 +62,12 @@ fn detail(detail: &WireDetail) -> Detail {
         WireDetail::Inspect(it) => Detail::Inspect(InspectFacts {
             instance_count: u32::try_from(it.instance_count).unwrap_or(0),
         }),
+        // What becomes of each backup is known only once the catalogue was asked.
+        WireDetail::Scan(it) => Detail::Scan(ScanFacts {
+            backup_count: count(it.backup_count),
+            next_after: it.next_after_backup_id.parse().ok(),
+            ..ScanFacts::default()
+        }),
         WireDetail::Init(it) => Detail::Init(InitFacts {
             capabilities: it
                 .capabilities
@@ -92,8 +98,8 @@ fn backup(it: &wire::BackupOutcome) -> BackupFacts {
 }
 
 /// The packs of a backup that was judged good: every id parses.
-pub(super) fn packs(it: &wire::BackupOutcome) -> Vec<PackFact> {
-    it.packs
+pub(super) fn packs(packs: &[wire::PackFact]) -> Vec<PackFact> {
+    packs
         .iter()
         .filter_map(|pack| {
             Some(PackFact {

@@ -54,6 +54,8 @@ pub enum Detail {
     Inspect(InspectFacts),
     /// Of making a repository.
     Init(InitFacts),
+    /// Of a scan.
+    Scan(ScanFacts),
 }
 
 /// Of a backup: what the catalogue's row does not hold, or needs before there is one.
@@ -246,6 +248,20 @@ pub struct InitFacts {
     pub free_bytes: Option<u64>,
     /// Whether the descriptor was there already.
     pub already_there: bool,
+}
+
+/// Of a scan: what the catalogue made of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScanFacts {
+    /// Backups in the repository.
+    pub backup_count: u64,
+    /// Backups that were taken into the catalogue, one line each.
+    pub entered: Vec<String>,
+    /// Backups that were not, and why, one line each.
+    pub left_out: Vec<String>,
+    /// After which backup the next scan goes on; none at the end.
+    pub next_after: Option<BackupId>,
 }
 
 impl Facts {

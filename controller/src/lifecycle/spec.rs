@@ -5,6 +5,7 @@
 
 use jiff::SignedDuration;
 use provado_model::Error;
+use provado_model::id::BackupId;
 use serde::{Deserialize, Serialize};
 
 /// What a job is told, by kind.
@@ -25,6 +26,8 @@ pub enum RunSpec {
     Inspect,
     /// Create a repository's descriptor.
     Init,
+    /// Look through a repository for backups; as a run it is an inspection.
+    Scan(ScanSpec),
 }
 
 /// Definitions, data or both.
@@ -142,6 +145,16 @@ pub struct PruneSpec {
     pub validate_only: bool,
 }
 
+/// A scan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScanSpec {
+    /// After which backup to go on; none for all.
+    pub after: Option<BackupId>,
+    /// Whether the requester gave a sealed identity.
+    pub sealed: bool,
+}
+
 impl RunSpec {
     /// The stored form.
     pub fn to_json(&self) -> Result<serde_json::Value, Error> {
@@ -162,7 +175,23 @@ impl RunSpec {
             Self::Restore(spec) => spec.sealed,
             Self::Check(spec) => spec.sealed,
             Self::Drill(spec) => spec.sealed,
+            Self::Scan(spec) => spec.sealed,
             Self::Backup(_) | Self::Prune(_) | Self::Inspect | Self::Init => false,
+        }
+    }
+
+    /// Whether it waits while the controller has amnesia: it deletes something, or makes something
+    /// that may have been made before.
+    pub const fn is_destructive(&self) -> bool {
+        match self {
+            Self::Restore(_) => true,
+            Self::Prune(spec) => !spec.validate_only,
+            Self::Backup(_)
+            | Self::Check(_)
+            | Self::Drill(_)
+            | Self::Inspect
+            | Self::Init
+            | Self::Scan(_) => false,
         }
     }
 
@@ -175,7 +204,8 @@ impl RunSpec {
             | Self::Drill(_)
             | Self::Prune(_)
             | Self::Inspect
-            | Self::Init => false,
+            | Self::Init
+            | Self::Scan(_) => false,
         }
     }
 }

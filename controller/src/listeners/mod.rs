@@ -14,6 +14,7 @@ mod health;
 mod identify;
 mod refusals;
 mod serve;
+mod warn;
 
 pub use certificate::{CertificateTask, ServerCertificates};
 pub use connection::PeerInfo;

@@ -3,6 +3,7 @@
 use super::accept::{Gate, accept};
 use super::crowd::Crowd;
 use super::identify::{Door, IdentifyLayer};
+use super::warn::warn_layer;
 use crate::request::{AuthoriseLayer, RefusalLog};
 use provado_identity::TrustDomain;
 use provado_model::limits::CALL_SECONDS_MAX;
@@ -11,6 +12,7 @@ use rustls::ServerConfig;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -44,6 +46,8 @@ pub struct Options {
     pub door: Arc<dyn Door>,
     /// Writes refused calls down.
     pub refusals: Arc<dyn RefusalLog>,
+    /// Whether the controller has amnesia; told with every answer.
+    pub amnesia: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Options {
@@ -117,6 +121,7 @@ impl Doorway {
             .timeout(Duration::from_secs(CALL_SECONDS_MAX))
             .layer(IdentifyLayer::new(options.door))
             .layer(AuthoriseLayer::new(options.refusals))
+            .layer(warn_layer(options.amnesia))
             .add_routes(routes);
         let (stop, close) = (stop.clone(), close.clone());
         tasks.spawn(async move {

@@ -21,7 +21,7 @@ const WRITE: Access = Access::Roles(&[Dba, Lead]);
 const READ: Access = Access::Roles(&[Dba, Lead, Devops]);
 /// Shows what was done by whom.
 const AUDIT: Access = Access::Roles(&[Dba, Lead, Auditor]);
-/// Shows a caller itself, or what the API looks like.
+/// Shows a caller itself, how the controller is, or what the API looks like.
 const EVERY_ROLE: Access = Access::Roles(&[Dba, Lead, Devops, Auditor]);
 
 /// Every method of both listeners by its path. A test holds the table against the descriptors.
@@ -63,6 +63,7 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/provado.operator.v1.RunService/RunPrune", WRITE),
     ("/provado.operator.v1.RunService/RunInspect", WRITE),
     ("/provado.operator.v1.RunService/RunInit", WRITE),
+    ("/provado.operator.v1.RunService/RunScan", WRITE),
     ("/provado.operator.v1.RunService/GetRun", READ),
     ("/provado.operator.v1.RunService/ListRuns", READ),
     ("/provado.operator.v1.RunService/WatchRun", READ),
@@ -78,6 +79,14 @@ pub const METHODS: &[(&str, Access)] = &[
     ("/provado.operator.v1.AccessService/ListCallers", READ),
     ("/provado.operator.v1.AccessService/RevokeCaller", WRITE),
     ("/provado.operator.v1.AccessService/GetSelf", EVERY_ROLE),
+    (
+        "/provado.operator.v1.ControllerService/GetController",
+        EVERY_ROLE,
+    ),
+    (
+        "/provado.operator.v1.ControllerService/AcceptAmnesia",
+        WRITE,
+    ),
     ("/provado.operator.v1.AuditService/ListAuditEvents", AUDIT),
     ("/provado.operator.v1.AuditService/ListCheckpoints", AUDIT),
     ("/provado.operator.v1.AuditService/VerifyChain", AUDIT),
@@ -231,7 +240,7 @@ mod tests {
                 };
                 let allowed = authorise(&operator(*role), path).is_ok();
                 assert_eq!(allowed, expected, "{role} {path}");
-                let changes = ["Run", "Create", "Revoke", "Cancel", "Unlock"];
+                let changes = ["Run", "Create", "Revoke", "Cancel", "Unlock", "Accept"];
                 let verb = path.rsplit('/').next().unwrap();
                 if changes.iter().any(|change| verb.starts_with(change)) && verb != "RunService" {
                     let may_write = matches!(role, Dba | Lead);

@@ -46,7 +46,8 @@ pub(super) fn finding(run: &Run, facts: Option<&Facts>) -> Finding {
                 | Detail::Restore(_)
                 | Detail::Prune(_)
                 | Detail::Inspect(_)
-                | Detail::Init(_),
+                | Detail::Init(_)
+                | Detail::Scan(_),
             )
             | None => Finding::Nothing,
         },

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod agents;
+mod amnesia;
 mod attempts;
 mod clones;
 mod doors;

@@ -20,6 +20,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -126,15 +127,25 @@ impl World {
 
     /// Stops the controller and starts it again on the same data.
     pub(crate) async fn restart(self) -> Self {
-        self.restart_later(SignedDuration::ZERO).await
+        self.restart_with(SignedDuration::ZERO, |_| {}).await
     }
 
     /// The same after it was away for a while.
     pub(crate) async fn restart_later(self, away: SignedDuration) -> Self {
+        self.restart_with(away, |_| {}).await
+    }
+
+    /// The same, with something done to the data in between.
+    pub(crate) async fn restart_after(self, between: impl FnOnce(&Path)) -> Self {
+        self.restart_with(SignedDuration::ZERO, between).await
+    }
+
+    async fn restart_with(self, away: SignedDuration, between: impl FnOnce(&Path)) -> Self {
         self.running.shutdown().await;
         self.clock
             .moved_seconds
             .fetch_add(away.as_secs(), Ordering::SeqCst);
+        between(&self.directory.path().join("data"));
         let running = run(config(&self.directory, self.url.as_ref()), &self.clock).await;
         Self { running, ..self }
     }

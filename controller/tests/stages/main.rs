@@ -20,6 +20,7 @@ mod reports;
 mod repositories;
 mod restoring;
 mod rows;
+mod scanning;
 mod two_controllers;
 mod verifying;
 mod world;

@@ -7,7 +7,7 @@ use crate::world::{World, run_id};
 use provado_controller::events::{AuditFilter, audit_list};
 use provado_controller::fleet::store::agent::agent_insert;
 use provado_controller::fleet::store::instance::instance_insert;
-use provado_controller::lifecycle::controller::amnesia_set;
+use provado_controller::lifecycle::controller::{amnesia_clear, amnesia_set};
 use provado_controller::lifecycle::run::RunState;
 use provado_model::Reason;
 use provado_model::id::{AgentId, BackupId, InstanceId};
@@ -295,6 +295,36 @@ async fn a_controller_that_lost_its_memory_restores_nothing() {
     refused(&world, backup, |_| {}, Reason::ControllerAmnesia).await;
     // Backups go on.
     world.request_backup("shop").await;
+}
+
+#[tokio::test]
+async fn a_restore_that_was_queued_waits_until_an_operator_agrees() {
+    let world = World::new().await;
+    world.with_repository().await;
+    let backup = world.back_up("shop").await;
+    world.disconnect();
+    let asked = request(&world, &backup.to_string());
+    let answer = world.runs.run_restore(world.ask(asked)).await.unwrap();
+    let run = run_id(answer.into_inner().run.as_ref());
+    world.settle().await;
+    let ctx = world.core.task_context("test");
+    let mut tx = world.begin().await;
+    let why = "db1 has seen a later epoch";
+    amnesia_set(&mut tx, &ctx, why).await.unwrap();
+    tx.commit().await.unwrap();
+    world.core.refresh_amnesia().await.unwrap();
+    world.connect();
+    world.assert_rest().await;
+    assert!(world.take_starts().is_empty());
+    let told = world.shown(run).await.message;
+    assert!(told.contains("provado controller show"), "{told}");
+
+    let mut tx = world.begin().await;
+    let epoch = world.core.epoch();
+    amnesia_clear(&mut tx, &ctx, epoch, "agreed").await.unwrap();
+    tx.commit().await.unwrap();
+    world.settle().await;
+    assert!(matches!(kind(&world.take_start()), Some(Kind::Restore(_))));
 }
 
 #[tokio::test]

@@ -172,14 +172,23 @@ fn note_key(world: &World) -> (SigningKey, NoteKey) {
 }
 
 fn note(world: &World, controller: &str, sequence: u64, hash: &str) -> String {
+    note_in(world, (controller, 4), (sequence, hash))
+}
+
+fn note_in(
+    world: &World,
+    (controller, epoch): (&str, u64),
+    (sequence, hash): (u64, &str),
+) -> String {
     let checkpoint = Checkpoint {
         controller: controller.to_owned(),
         head: ChainHead {
             sequence,
             hash: hash.to_owned(),
         },
-        epoch: 4,
+        epoch,
         time_micros: 0,
+        accepted_epoch: 0,
     };
     let (key, note_key) = note_key(world);
     signed_note::sign(&checkpoint.body(), note_key.name(), &key).unwrap()
@@ -239,8 +248,27 @@ pub(crate) async fn amnesia_raises_the_epoch_and_holds_back_destructive_work(wor
     assert_eq!(controller_get(&mut tx).await.unwrap().epoch, 5);
     let error = destructive_allowed(&mut tx).await.unwrap_err();
     assert_eq!(error.reason, Reason::ControllerAmnesia);
-    assert!(amnesia_clear(&mut tx, &ctx).await.unwrap());
+    // What was read is what is agreed to.
+    let error = amnesia_clear(&mut tx, &ctx, 4, "as was read before").await;
+    assert_eq!(error.unwrap_err().reason, Reason::VersionStale);
+    assert!(amnesia_clear(&mut tx, &ctx, 5, "all read").await.unwrap());
     destructive_allowed(&mut tx).await.unwrap();
+    assert!(!amnesia_clear(&mut tx, &ctx, 5, "again").await.unwrap());
+    // What agents remember of the lost life is no news any more, whichever of them shows it; what
+    // is of this epoch or a later one still is.
+    let judge =
+        async |tx: &mut _, shown: &str, epoch| witness_judge(tx, &key, shown, epoch).await.unwrap();
+    assert_eq!(judge(&mut tx, &shown, 4).await, Verdict::GivenUp);
+    let later = note_in(&world, (&own, 5), (70, "ab"));
+    let more = judge(&mut tx, &later, 5).await;
+    assert!(matches!(more, Verdict::KnowsMore { .. }), "{more:?}");
+    // A number beside it proves nothing.
+    assert_eq!(judge(&mut tx, &shown, 6).await, Verdict::GivenUp);
+    assert!(
+        !witness_apply(&mut tx, &ctx, agent, &Verdict::GivenUp)
+            .await
+            .unwrap()
+    );
     tx.commit().await.unwrap();
     let chain = world.chain().await;
     let actions: Vec<_> = chain.iter().map(|event| event.action.as_str()).collect();

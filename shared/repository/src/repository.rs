@@ -200,6 +200,21 @@ impl Repository {
         Ok(out)
     }
 
+    /// Every backup, in the order of their ids, which is that of their making: those whose manifest
+    /// is there, and no others.
+    pub async fn all_backups(&self) -> Result<Vec<BackupRef>> {
+        let keys = self.keys(Prefix::Instances).await?;
+        let mut out: Vec<BackupRef> = keys
+            .iter()
+            .filter_map(|key| match key.named() {
+                Some(Named::Backup(backup, BackupObject::Manifest)) => Some(backup),
+                Some(_) | None => None,
+            })
+            .collect();
+        out.sort_unstable_by_key(|backup| backup.backup_id);
+        Ok(out)
+    }
+
     /// The document of a backup, verified. Fails if there is no such backup, that is, no manifest.
     pub async fn document(&self, backup: BackupRef, trust: Trust<'_>) -> Result<SignedDocument> {
         let manifest = Key::backup(backup, BackupObject::Manifest);

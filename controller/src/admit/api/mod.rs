@@ -20,7 +20,8 @@ use provado_proto::operator::v1::{
     ListRunsResponse, RunBackupRequest, RunBackupResponse, RunCheckRequest, RunCheckResponse,
     RunDrillRequest, RunDrillResponse, RunInitRequest, RunInitResponse, RunInspectRequest,
     RunInspectResponse, RunPruneRequest, RunPruneResponse, RunRestoreRequest, RunRestoreResponse,
-    StreamLogsRequest, StreamLogsResponse, WatchRunRequest, WatchRunResponse,
+    RunScanRequest, RunScanResponse, StreamLogsRequest, StreamLogsResponse, WatchRunRequest,
+    WatchRunResponse,
 };
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -127,6 +128,13 @@ impl RunService for Runs {
         request: Request<RunInitRequest>,
     ) -> Result<Response<RunInitResponse>, Status> {
         asks!(self, request, Self::init)
+    }
+
+    async fn run_scan(
+        &self,
+        request: Request<RunScanRequest>,
+    ) -> Result<Response<RunScanResponse>, Status> {
+        asks!(self, request, Self::scan)
     }
 
     async fn get_run(

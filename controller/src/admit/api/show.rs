@@ -9,9 +9,11 @@ use crate::lifecycle::attempt::attempt_live;
 use crate::lifecycle::run::{
     Run, RunState, run_children_count, run_exclusive_first, run_exclusive_holder, run_get,
 };
+use crate::lifecycle::spec::RunSpec;
 use provado_model::Error;
 use provado_proto::common::v1::Progress;
 use provado_proto::operator::v1 as operator;
+use std::sync::atomic::Ordering;
 
 impl Runs {
     /// The message for a run, with everything that came of it.
@@ -88,6 +90,15 @@ impl Runs {
                 "is tried again at {}; the last attempt: {cause}",
                 run.not_before_time
             ));
+        }
+        if self.core.amnesia().load(Ordering::Acquire)
+            && RunSpec::from_json(&run.spec).is_ok_and(|spec| spec.is_destructive())
+        {
+            return Ok(
+                "waits until an operator agrees to go on with an older copy of the controller's \
+                 database; see `provado controller show`"
+                    .to_owned(),
+            );
         }
         let connected = run
             .binding

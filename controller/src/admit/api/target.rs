@@ -11,7 +11,7 @@ use crate::fleet::store::instance::instance_by_id;
 use crate::lifecycle::backup::Backup;
 use crate::lifecycle::controller::{deletes_allowed, destructive_allowed};
 use crate::lifecycle::run::{RunBinding, RunKind};
-use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec};
+use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, RunSpec, ScanSpec};
 use crate::policy::{Repository, repository_by_id, repository_find};
 use crate::request::{Violations, not_found};
 use crate::resolve;
@@ -28,6 +28,7 @@ pub(super) enum Target<'a> {
     Prune(&'a str, PruneSpec),
     Inspect(&'a str),
     Init(&'a str),
+    Scan(&'a str, ScanSpec),
 }
 
 /// The run that a request makes: everything named in it found, and every rule that the controller
@@ -67,6 +68,12 @@ pub(super) async fn resolve_target(
             let repository = repository_find(tx, "repository", name).await?;
             let binding = repository_binding(tx, &repository).await?;
             (RunKind::Init, RunSpec::Init, binding)
+        }
+        Target::Scan(name, spec) => {
+            let repository = repository_find(tx, "repository", name).await?;
+            check_ready(&repository)?;
+            let binding = repository_binding(tx, &repository).await?;
+            (RunKind::Inspect, RunSpec::Scan(spec), binding)
         }
         Target::Inspect(name) => {
             let agent = resolve::agent(tx, "agent", name).await?;

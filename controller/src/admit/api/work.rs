@@ -5,14 +5,18 @@ use super::target::{Target, resolve_target};
 use crate::admit::insert::request;
 use crate::admit::plan;
 use crate::lifecycle::run::run_id_for_request;
-use crate::lifecycle::spec::{CheckSpec, DrillSpec, PruneSpec, RestoreSpec, SelectionSpec};
+use crate::lifecycle::spec::{
+    CheckSpec, DrillSpec, PruneSpec, RestoreSpec, ScanSpec, SelectionSpec,
+};
 use crate::lifecycle::wire::{level_in, selection_in};
 use crate::request::wire::seconds_of;
-use crate::request::{Caller, Violations, answer_get, answer_put, request_digest, request_id_of};
+use crate::request::{
+    Caller, Reference, Violations, answer_get, answer_put, reference, request_digest, request_id_of,
+};
 use crate::sealed;
 use prost::Message;
 use provado_model::Error;
-use provado_model::id::{RequestId, RunId};
+use provado_model::id::{BackupId, RequestId, RunId};
 use provado_proto::operator::v1 as wire;
 
 /// How old an orphan must be to be swept when the request does not say.
@@ -163,6 +167,30 @@ impl Runs {
         .await
     }
 
+    pub(super) async fn scan(
+        &self,
+        caller: &Caller,
+        request: &wire::RunScanRequest,
+    ) -> Result<wire::RunScanResponse, Error> {
+        let mut violations = Violations::default();
+        let request_id = violations.take(request_id_of(&request.request_id));
+        let after = violations.take(after_of(&request.after_backup)).flatten();
+        check_sealed(&request.sealed_identity, &mut violations);
+        required("repository", &request.repository, &mut violations);
+        violations.finish()?;
+        let id = (checked(request_id)?, request.validate_only);
+        let mut asked = Asked::new("RunScan", caller, request, id);
+        asked.sealed_identity = &request.sealed_identity;
+        let spec = ScanSpec {
+            after,
+            sealed: !request.sealed_identity.is_empty(),
+        };
+        self.serve(&asked, Target::Scan(&request.repository, spec), |run| {
+            wire::RunScanResponse { run: Some(run) }
+        })
+        .await
+    }
+
     pub(super) async fn inspect(
         &self,
         caller: &Caller,
@@ -241,6 +269,20 @@ fn checked(request_id: Option<RequestId>) -> Result<RequestId, Error> {
 fn required(field: &'static str, value: &str, violations: &mut Violations) {
     if value.is_empty() {
         violations.add(field, "must not be empty");
+    }
+}
+
+/// The backup after which a scan goes on: it may be one that the controller does not know.
+fn after_of(name: &str) -> Result<Option<BackupId>, Error> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    match reference::<BackupId>("after_backup", "backups", name)? {
+        Reference::Id(id) => Ok(Some(id)),
+        Reference::Name(_) | Reference::Part(_) => Err(Violations::of(
+            "after_backup",
+            "must be a whole id, as an outcome has told it",
+        )),
     }
 }
 

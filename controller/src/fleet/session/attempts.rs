@@ -9,9 +9,10 @@ use crate::fleet::sessions::Command;
 use crate::fleet::{AgentPeer, Fleet};
 use crate::lifecycle::Failure;
 use crate::lifecycle::attempt::{
-    Attempt, AttemptEvent, AttemptState, attempt_apply, attempt_get_of_agent, attempt_lease_renew,
-    attempt_list_live_of_agent, attempt_progress,
+    Attempt, AttemptEvent, AttemptState, attempt_apply, attempt_get, attempt_get_of_agent,
+    attempt_lease_renew, attempt_list_live_of_agent, attempt_progress,
 };
+use crate::lifecycle::controller::controller_get;
 use crate::lifecycle::run::{RunEvent, RunState, run_apply, run_get};
 use jiff::{SignedDuration, Timestamp};
 use provado_model::id::AttemptId;
@@ -76,6 +77,7 @@ impl Fleet {
                 }
                 // One that has ended is settled by its report, which is answered by itself.
                 None if listed.ended => {}
+                None if is_lost(tx, peer, listed).await? => {}
                 None => stop.push(listed.clone()),
             }
         }
@@ -95,8 +97,7 @@ impl Fleet {
         for _ in 0..RETRIES_MAX {
             let mut tx = self.core.db.begin().await?;
             let Some(found) = named_attempt(&mut tx, peer, &named).await? else {
-                tx.rollback().await?;
-                return Ok(Some(stop_it(named)));
+                return unless_lost(tx, peer, named).await;
             };
             if found.state != AttemptState::Offered {
                 // Said twice, or overtaken by its own progress.
@@ -167,7 +168,8 @@ impl Fleet {
         if due {
             let Some(found) = self.progress_write(ctx, peer, &named, &latest).await? else {
                 throttle.written.remove(&id);
-                return Ok(Some(stop_it(named)));
+                let tx = self.core.db.read().await?;
+                return unless_lost(tx, peer, named).await;
             };
             if throttle.written.len() >= ATTEMPTS_LISTED_MAX {
                 throttle.written.clear();
@@ -281,6 +283,32 @@ async fn named_attempt(
     };
     let found = attempt_get_of_agent(tx, id, peer.id).await?;
     Ok(found.filter(|found| signed(u64::from(found.number)) == named.fence))
+}
+
+/// Whether an attempt is one that this database has lost: it came to an older copy, and nothing of
+/// the attempt is in it. Its agent goes on, and what it makes stays in the repository.
+async fn is_lost(tx: &mut Tx, peer: &AgentPeer, named: &AttemptRef) -> Result<bool, Error> {
+    let Ok(id) = named.attempt_id.parse::<AttemptId>() else {
+        return Ok(false);
+    };
+    let (Ok(run), Ok(number)) = (named.run_id.parse(), u32::try_from(named.fence)) else {
+        return Ok(false);
+    };
+    // Another agent's attempt is not lost, nor is one whose number was given anew.
+    let is_known = attempt_get_of_agent(tx, id, peer.id).await?.is_some()
+        || attempt_get(tx, run, number).await?.is_some();
+    Ok(!is_known && controller_get(tx).await?.has_lost_rows())
+}
+
+/// Tells the agent to stop an attempt, unless this database has lost it.
+async fn unless_lost(
+    mut tx: Tx,
+    peer: &AgentPeer,
+    named: AttemptRef,
+) -> Result<Option<Command>, Error> {
+    let lost = is_lost(&mut tx, peer, &named).await?;
+    tx.rollback().await?;
+    Ok((!lost).then(|| stop_it(named)))
 }
 
 /// Tells the agent to stop an attempt that is no longer its own.

@@ -72,14 +72,16 @@ impl Fleet {
         let hello = hello::receive(inbound, self.times.hello).await?;
         let context = || self.core.context(actor.clone(), None);
         self.admit(&context(), peer, &hello).await?;
-        let (guard, commands) = self.sessions.open(peer.id, &hello.process_id);
-        // From here on a revocation finds the stream to cut; one that came before is found here.
-        self.allow.check_standing(&peer.sha256)?;
-        let stop = self.greet(&context(), peer, &hello).await?;
+        // Before anything is sent to the agent or said about its attempts: what it knows may show
+        // that this database is an older copy.
         let mut shown = Shown::default();
         let seen_epoch = u64::try_from(hello.epoch).unwrap_or(0);
         self.look_at_witness(&context(), peer, &mut shown, &hello.checkpoint, seen_epoch)
             .await;
+        let (guard, commands) = self.sessions.open(peer.id, &hello.process_id);
+        // From here on a revocation finds the stream to cut; one that came before is found here.
+        self.allow.check_standing(&peer.sha256)?;
+        let stop = self.greet(&context(), peer, &hello).await?;
         let checkpoint = self.checkpoint();
         shown.sent(&checkpoint);
         let connected = self.sessions.connected().len();

@@ -111,7 +111,8 @@ impl Fleet {
                 agent.name = peer.name,
                 controller.epoch = epoch,
                 "the agent {} knows more than this controller's database, which must be an older \
-                 copy; deletes and restores wait until an operator agrees to go on",
+                 copy; deletes and restores wait until an operator agrees to go on: see `provado \
+                 controller show`",
                 peer.name
             );
         }

@@ -6,6 +6,7 @@
 mod backup;
 mod drill;
 mod others;
+mod scan;
 
 use crate::lifecycle::Failure;
 use crate::lifecycle::backup::PackTotals;
@@ -54,6 +55,8 @@ pub(crate) enum Work {
     Inspect,
     /// Making a repository.
     Init,
+    /// Looking through a repository.
+    Scan,
 }
 
 /// What was asked for of a drill, and what the catalogue knows of the backup.
@@ -152,6 +155,10 @@ fn succeeded(expected: &Expected, outcome: &Outcome) -> Verdict {
             );
             Reason::EvidenceInsufficient
         }
+        (Work::Scan, Some(Detail::Scan(detail))) => {
+            scan::judge(detail, &mut problems);
+            Reason::EvidenceInsufficient
+        }
         (Work::Init, Some(Detail::Init(detail))) => {
             problems.refuse(
                 detail.capabilities.is_empty(),
@@ -166,7 +173,8 @@ fn succeeded(expected: &Expected, outcome: &Outcome) -> Verdict {
             | Work::Drill(_)
             | Work::Prune
             | Work::Inspect
-            | Work::Init,
+            | Work::Init
+            | Work::Scan,
             _,
         ) => {
             problems.add("the report holds no facts of this kind of work".to_owned());

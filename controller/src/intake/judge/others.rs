@@ -60,7 +60,8 @@ pub(super) fn damage(work: &Work, outcome: &Outcome) -> Option<Failure> {
             | Work::Drill(_)
             | Work::Prune
             | Work::Inspect
-            | Work::Init,
+            | Work::Init
+            | Work::Scan,
             _,
         ) => None,
     }

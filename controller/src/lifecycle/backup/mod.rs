@@ -7,6 +7,7 @@ pub mod machine;
 mod model;
 mod packs;
 mod proven;
+mod row;
 mod store;
 
 pub use machine::{CheckStep, KeepStep};
@@ -18,6 +19,6 @@ pub use packs::{
 pub use provado_model::state::{BackupCheck, BackupKeep};
 pub use proven::{HOT as PROVEN_HOT, STATEMENTS as PROVEN_STATEMENTS, backup_proven_last};
 pub use store::{
-    HOT, STATEMENTS, backup_check_apply, backup_countersign, backup_get, backup_insert,
-    backup_keep_apply, backup_latest, backup_list, backup_resolve,
+    HOT, STATEMENTS, backup_check_apply, backup_countersign, backup_get, backup_ids, backup_insert,
+    backup_insert_found, backup_keep_apply, backup_latest, backup_list, backup_resolve,
 };

@@ -142,7 +142,8 @@ pub struct NewBackup {
 pub struct Backup {
     /// What was known when it entered the catalogue.
     pub facts: NewBackup,
-    /// When it entered the catalogue, by the controller's clock.
+    /// When it entered the catalogue, by the controller's clock; of one that was found by a scan,
+    /// when it was made, by its agent's.
     pub create_time: Timestamp,
     /// How far it was verified.
     pub check_state: BackupCheck,

@@ -2,7 +2,8 @@
 
 use super::machine::{CheckStep, KeepStep, check_step, keep_step};
 use super::model::{Backup, BackupFilter, Keep, NewBackup};
-use crate::db::{Row, Tx, Value, statements, values};
+use super::row::backup_of;
+use crate::db::{Tx, Value, statements, values};
 use crate::events::{AuditEntry, Context, Event, audit_append};
 use crate::lifecycle::run::Inserted;
 use crate::lifecycle::sql::{among, json, text};
@@ -58,6 +59,9 @@ statements! {
          AND create_time >= $9 AND create_time < $10 \
          ORDER BY create_time DESC, id DESC LIMIT $11"
     ));
+    BACKUP_IDS = both(
+        "SELECT id FROM backup WHERE repository_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    );
     BACKUP_CHECK_UPDATE = both(
         "UPDATE backup SET check_state = $1, last_check_time = $2, last_check_level = $3, \
          version = $4 WHERE id = $5 AND version = $6",
@@ -79,8 +83,28 @@ pub async fn backup_insert(
     ctx: &Context,
     new: &NewBackup,
 ) -> Result<Inserted<Backup>, Error> {
+    insert(tx, ctx, new, (ctx.now, "backup.enter")).await
+}
+
+/// Enters a backup that was found in its repository, as if it had entered when it was made: so the
+/// newest backup of a database stays the newest. One with this id is given back as it is.
+pub async fn backup_insert_found(
+    tx: &mut Tx,
+    ctx: &Context,
+    new: &NewBackup,
+    made: Timestamp,
+) -> Result<Inserted<Backup>, Error> {
+    insert(tx, ctx, new, (made.min(ctx.now), "backup.find")).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    ctx: &Context,
+    new: &NewBackup,
+    (create_time, action): (Timestamp, &'static str),
+) -> Result<Inserted<Backup>, Error> {
     let inserted = tx
-        .execute(BACKUP_INSERT, &insert_values(new, ctx.now)?)
+        .execute(BACKUP_INSERT, &insert_values(new, create_time)?)
         .await?;
     let backup = backup_get(tx, new.id).await?.ok_or_else(|| {
         Error::internal(format!("backup {} is not there after its insert", new.id))
@@ -88,7 +112,7 @@ pub async fn backup_insert(
     if inserted == 0 {
         return Ok(Inserted::Existing(backup));
     }
-    let entry = AuditEntry::done("backup.enter", "backup", new.id)
+    let entry = AuditEntry::done(action, "backup", new.id)
         .agent(new.agent_id)
         .with("run", new.run_id.to_string())
         .with("instance", new.instance_name.clone())
@@ -99,7 +123,7 @@ pub async fn backup_insert(
     Ok(Inserted::New(backup))
 }
 
-fn insert_values(new: &NewBackup, now: Timestamp) -> Result<Vec<Value>, Error> {
+fn insert_values(new: &NewBackup, create_time: Timestamp) -> Result<Vec<Value>, Error> {
     let (keep_until, keep_forever) = match new.keep {
         Keep::ByPolicy => (None, false),
         Keep::Until(time) => (Some(time), false),
@@ -120,7 +144,7 @@ fn insert_values(new: &NewBackup, now: Timestamp) -> Result<Vec<Value>, Error> {
         new.repository_id,
         new.parent_backup_id,
         new.selection.as_str(),
-        now,
+        create_time,
         new.snapshot_time,
         keep_until,
         keep_forever,
@@ -309,6 +333,19 @@ pub async fn backup_latest(
     .transpose()
 }
 
+/// Ids of the backups in a repository above `after` in their order, at most `limit`.
+pub async fn backup_ids(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    after: Option<BackupId>,
+    limit: u32,
+) -> Result<Vec<BackupId>, Error> {
+    let rows = tx
+        .fetch_all(BACKUP_IDS, &values![repository, text(after), limit])
+        .await?;
+    rows.iter().map(|row| row.parse("id")).collect()
+}
+
 /// Backups that fit the filter, newest first, after the cursor (create time and id of the last one
 /// seen), at most `limit`.
 pub async fn backup_list(
@@ -339,59 +376,4 @@ pub async fn backup_list(
         )
         .await?;
     rows.iter().map(backup_of).collect()
-}
-
-fn backup_of(row: &Row) -> Result<Backup, Error> {
-    let keep = match (row.flag("keep_forever")?, row.time_opt("keep_until_time")?) {
-        (true, _) => Keep::Forever,
-        (false, Some(time)) => Keep::Until(time),
-        (false, None) => Keep::ByPolicy,
-    };
-    Ok(Backup {
-        create_time: row.time("create_time")?,
-        check_state: row.parse("check_state")?,
-        keep_state: row.parse("keep_state")?,
-        version: row.size("version")?,
-        last_check_time: row.time_opt("last_check_time")?,
-        last_check_level: row.text_opt("last_check_level")?,
-        facts: facts_of(row, keep)?,
-    })
-}
-
-fn facts_of(row: &Row, keep: Keep) -> Result<NewBackup, Error> {
-    Ok(NewBackup {
-        id: row.parse("id")?,
-        run_id: row.parse("run_id")?,
-        attempt_id: row.parse_opt("attempt_id")?,
-        agent_id: row.parse("agent_id")?,
-        agent_public_key: row.text("agent_public_key")?,
-        instance_id: row.parse("instance_id")?,
-        instance_name: row.text("instance_name")?,
-        system_identifier: row.text("system_identifier")?,
-        database_id: row.parse_opt("database_id")?,
-        database_name: row.text("database_name")?,
-        database_oid: row.number("database_oid")?,
-        repository_id: row.parse("repository_id")?,
-        parent_backup_id: row.parse_opt("parent_backup_id")?,
-        selection: row.parse("selection")?,
-        snapshot_time: row.time("snapshot_time")?,
-        keep,
-        server_version_num: row.number("server_version_num")?,
-        tool_version: row.text("tool_version")?,
-        plain_bytes: row.size("plain_bytes")?,
-        stored_bytes: row.size("stored_bytes")?,
-        new_bytes: row.size("new_bytes")?,
-        segment_count: row.size("segment_count")?,
-        new_segment_count: row.size("new_segment_count")?,
-        table_count: row.size("table_count")?,
-        row_count: row.size("row_count")?,
-        encrypted: row.flag("encrypted")?,
-        recipients: row.json("recipients_json")?,
-        manifest_sha256: row.text("manifest_sha256")?,
-        record_sha256: row.text("record_sha256")?,
-        signature: row.text("signature")?,
-        countersignature: row.text_opt("countersignature")?,
-        labels: row.json("labels_json")?,
-        summary: row.json("summary_json")?,
-    })
 }

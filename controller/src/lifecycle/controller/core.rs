@@ -8,7 +8,7 @@ use provado_model::id::{ControllerId, RequestId};
 use provado_model::random::{self, Entropy};
 use provado_model::time::{self, Clock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The ground that slices stand on. Cheap to clone; clones share.
 #[derive(Debug, Clone)]
@@ -24,6 +24,7 @@ pub struct Core {
     id: ControllerId,
     page_key: [u8; 32],
     epoch: Arc<AtomicU64>,
+    amnesia: Arc<AtomicBool>,
 }
 
 impl Core {
@@ -41,6 +42,7 @@ impl Core {
             clock_high_water_time: clock.now(),
             amnesia_reason: None,
             amnesia_time: None,
+            accepted_epoch: 0,
             page_key: random::bytes(entropy.as_ref()),
         };
         let state = controller_init(&mut tx, &fresh).await?;
@@ -53,6 +55,7 @@ impl Core {
             id: state.id,
             page_key: state.page_key,
             epoch: Arc::new(AtomicU64::new(state.epoch)),
+            amnesia: Arc::new(AtomicBool::new(state.amnesia_reason.is_some())),
         })
     }
 
@@ -74,9 +77,30 @@ impl Core {
     /// Takes over the epoch of the database, after it was raised here or elsewhere.
     pub async fn refresh_epoch(&self) -> Result<u64, Error> {
         let mut tx = self.db.read().await?;
-        let epoch = controller_get(&mut tx).await?.epoch;
-        self.epoch.store(epoch, Ordering::Release);
-        Ok(epoch)
+        let state = controller_get(&mut tx).await?;
+        self.epoch.store(state.epoch, Ordering::Release);
+        self.note_amnesia(&state);
+        Ok(state.epoch)
+    }
+
+    /// Whether it is known, as of the last look, that agents know more than this database, and no
+    /// operator has agreed to go on. A hint for those who tell of it; rows decide.
+    pub fn amnesia(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.amnesia)
+    }
+
+    /// Takes over from the database whether amnesia stands, after it was noticed or accepted here
+    /// or elsewhere. The epoch stays: one that was raised elsewhere ends this controller's.
+    pub async fn refresh_amnesia(&self) -> Result<(), Error> {
+        let mut tx = self.db.read().await?;
+        let state = controller_get(&mut tx).await?;
+        self.note_amnesia(&state);
+        Ok(())
+    }
+
+    fn note_amnesia(&self, state: &ControllerState) {
+        let stands = state.amnesia_reason.is_some();
+        self.amnesia.store(stands, Ordering::Release);
     }
 
     /// Believes in an epoch that this controller itself has raised and committed.

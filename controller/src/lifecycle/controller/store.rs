@@ -14,7 +14,7 @@ statements! {
     );
     CONTROLLER_GET = both(
         "SELECT controller_id, epoch, version, clock_high_water_time, amnesia_reason, \
-         amnesia_time, page_key FROM controller_state WHERE id = 1",
+         amnesia_time, accepted_epoch, page_key FROM controller_state WHERE id = 1",
     );
     EPOCH_RAISE = both(
         "UPDATE controller_state SET epoch = $1, version = version + 1 \
@@ -26,7 +26,8 @@ statements! {
     );
     AMNESIA_CLEAR = both(
         "UPDATE controller_state SET amnesia_reason = NULL, amnesia_time = NULL, \
-         version = version + 1 WHERE id = 1 AND amnesia_reason IS NOT NULL",
+         accepted_epoch = epoch, version = version + 1 \
+         WHERE id = 1 AND version = $1 AND amnesia_reason IS NOT NULL",
     );
     CLOCK_ADVANCE = both(
         "UPDATE controller_state SET clock_high_water_time = $1 \
@@ -49,8 +50,19 @@ pub struct ControllerState {
     pub amnesia_reason: Option<String>,
     /// Since when.
     pub amnesia_time: Option<Timestamp>,
+    /// The epoch in which an operator last agreed to go on with an older copy; 0 for never. What
+    /// agents remember of earlier epochs is no news.
+    pub accepted_epoch: u64,
     /// Authenticates page tokens.
     pub page_key: [u8; 32],
+}
+
+impl ControllerState {
+    /// Whether this database is known to have lost rows: what agents name may be missing here
+    /// without being wrong.
+    pub const fn has_lost_rows(&self) -> bool {
+        self.amnesia_reason.is_some() || self.accepted_epoch > 0
+    }
 }
 
 /// Makes the row if there is none; the row that is there.
@@ -116,15 +128,37 @@ pub async fn amnesia_set(tx: &mut Tx, ctx: &Context, why: &str) -> Result<bool, 
     Ok(set)
 }
 
-/// An operator agrees to go on; true if there was something to agree to.
-pub async fn amnesia_clear(tx: &mut Tx, ctx: &Context) -> Result<bool, Error> {
-    let cleared = tx.execute(AMNESIA_CLEAR, &[]).await? == 1;
-    if cleared {
-        let id = controller_get(tx).await?.id;
-        let entry = AuditEntry::done("controller.accept-amnesia", "controller", id);
-        audit_append(tx, ctx, entry).await?;
+/// An operator agrees to go on; true if there was something to agree to. Follow the commit with
+/// `Core::refresh_amnesia`. Errors: `VERSION_STALE` when `epoch` is not the one that counts, since
+/// then something else was read than is agreed to.
+pub async fn amnesia_clear(
+    tx: &mut Tx,
+    ctx: &Context,
+    epoch: u64,
+    message: &str,
+) -> Result<bool, Error> {
+    let state = controller_get(tx).await?;
+    let Some(why) = &state.amnesia_reason else {
+        return Ok(false);
+    };
+    let stale = |what: String| Error::new(Reason::VersionStale, what).with("epoch", state.epoch);
+    if epoch != state.epoch {
+        return Err(stale(format!(
+            "the controller is in epoch {}, not {epoch}: it has learned more since you looked; \
+             look again with `provado controller show`",
+            state.epoch
+        )));
     }
-    Ok(cleared)
+    if tx.execute(AMNESIA_CLEAR, &values![state.version]).await? != 1 {
+        let what = "the controller's state was changed at the same time; look again";
+        return Err(stale(what.to_owned()));
+    }
+    let entry = AuditEntry::done("controller.accept-amnesia", "controller", state.id)
+        .with("epoch", state.epoch)
+        .with("why", why.clone())
+        .with("message", message);
+    audit_append(tx, ctx, entry).await?;
+    Ok(true)
 }
 
 /// Whether deletes and restores may be started. Errors: `CONTROLLER_AMNESIA` while agents or
@@ -136,7 +170,8 @@ pub async fn destructive_allowed(tx: &mut Tx) -> Result<(), Error> {
             Reason::ControllerAmnesia,
             format!(
                 "the controller's database is older than what agents know ({why}); deletes and \
-                 restores wait until an operator agrees to go on"
+                 restores wait until an operator agrees to go on: `provado controller show` tells \
+                 what is known, `provado controller accept-amnesia` agrees"
             ),
         )
         .with("why", why)),
@@ -162,6 +197,7 @@ fn state_of(row: &Row) -> Result<ControllerState, Error> {
         clock_high_water_time: row.time("clock_high_water_time")?,
         amnesia_reason: row.text_opt("amnesia_reason")?,
         amnesia_time: row.time_opt("amnesia_time")?,
+        accepted_epoch: row.size("accepted_epoch")?,
         page_key,
     })
 }

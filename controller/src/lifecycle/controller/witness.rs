@@ -22,6 +22,9 @@ pub enum Verdict {
         /// The highest epoch it has seen.
         epoch: u64,
     },
+    /// What it knows more belongs to a life of the database that is lost, and an operator has
+    /// agreed to go on without it; nothing follows from it.
+    GivenUp,
     /// What it shows was not signed by this controller, or what it says is borne out by nothing
     /// that was; nothing follows from it.
     NotOurs {
@@ -70,6 +73,9 @@ pub async fn witness_judge(
     } else {
         return Ok(agrees(&state, epoch));
     };
+    if checkpoint.epoch < state.accepted_epoch {
+        return Ok(Verdict::GivenUp);
+    }
     let highest = checkpoint.epoch.saturating_add(EPOCHS_UNSIGNED_MAX);
     let epoch = epoch.clamp(checkpoint.epoch, highest);
     Ok(Verdict::KnowsMore { why, epoch })
@@ -98,7 +104,7 @@ pub async fn witness_apply(
     verdict: &Verdict,
 ) -> Result<bool, Error> {
     match verdict {
-        Verdict::Agrees => Ok(false),
+        Verdict::Agrees | Verdict::GivenUp => Ok(false),
         Verdict::KnowsMore { why, epoch } => {
             let why = format!("agent {agent}: {why}");
             let is_news = amnesia_set(tx, ctx, &why).await?;

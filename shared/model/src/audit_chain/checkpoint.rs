@@ -17,6 +17,9 @@ pub struct Checkpoint {
     pub epoch: u64,
     /// When it was made, in microseconds since 1970-01-01 UTC.
     pub time_micros: i64,
+    /// An operator has agreed to go on without the chains of epochs below this one, which were lost
+    /// with a newer copy of the database; 0 for never.
+    pub accepted_epoch: u64,
 }
 
 /// The text is not a checkpoint.
@@ -25,12 +28,18 @@ pub struct Checkpoint {
 pub struct CheckpointError(pub &'static str);
 
 const ORIGIN: &str = "provado-audit/";
+/// The line that is there only after an operator has agreed to go on without a lost chain.
+const ACCEPTED: &str = "accepted-epoch ";
 
 impl Checkpoint {
     /// The lines that are signed, each ended by a newline.
     pub fn body(&self) -> String {
+        let accepted = match self.accepted_epoch {
+            0 => String::new(),
+            epoch => format!("{ACCEPTED}{epoch}\n"),
+        };
         format!(
-            "{ORIGIN}{}\n{}\n{}\nepoch {}\ntime {}\n",
+            "{ORIGIN}{}\n{}\n{}\nepoch {}\ntime {}\n{accepted}",
             self.controller, self.head.sequence, self.head.hash, self.epoch, self.time_micros
         )
     }
@@ -51,11 +60,16 @@ impl FromStr for Checkpoint {
         let hash = next("the hash is missing")?.to_owned();
         let epoch = number(tagged(next("the epoch is missing")?, "epoch ")?)?;
         let time_micros = number(tagged(next("the time is missing")?, "time ")?)?;
+        let accepted_epoch = match lines.next() {
+            Some(line) => number(tagged(line, ACCEPTED)?)?,
+            None => 0,
+        };
         let checkpoint = Self {
             controller,
             head: ChainHead { sequence, hash },
             epoch,
             time_micros,
+            accepted_epoch,
         };
         if checkpoint.body() == text {
             Ok(checkpoint)

@@ -111,8 +111,15 @@ fn a_checkpoint_has_one_form() {
         },
         epoch: 2,
         time_micros: -5,
+        accepted_epoch: 0,
     };
     let body = checkpoint.body();
+    let accepted = Checkpoint {
+        accepted_epoch: 2,
+        ..checkpoint.clone()
+    };
+    assert_eq!(accepted.body(), format!("{body}accepted-epoch 2\n"));
+    assert_eq!(accepted.body().parse::<Checkpoint>(), Ok(accepted));
     assert_eq!(body.parse::<Checkpoint>(), Ok(checkpoint));
     for bad in [
         String::new(),
@@ -120,6 +127,8 @@ fn a_checkpoint_has_one_form() {
         body.replace("epoch 2", "epoch +2"),
         body.replace("\n9\n", "\n09\n"),
         format!("{body}more\n"),
+        format!("{body}accepted-epoch 0\n"),
+        format!("{body}accepted-epoch 2\nmore\n"),
         body.trim_end().to_owned(),
     ] {
         assert!(bad.parse::<Checkpoint>().is_err(), "{bad:?}");

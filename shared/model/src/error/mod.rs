@@ -10,6 +10,10 @@ pub use reason::Reason;
 
 use std::fmt;
 
+/// The header by which an answer of the operator API tells of a [`Reason`] that stands for the
+/// whole controller, whatever was asked for.
+pub const WARNING_HEADER: &str = "provado-warning";
+
 /// What sort of thing went wrong; decides the gRPC code and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
