@@ -69,8 +69,10 @@ pub struct JoinTokenRecord {
     pub id: JoinTokenId,
     /// Labels for the agent that joins with it.
     pub labels: Labels,
-    /// The only name an agent may join with, if it is bound to one.
+    /// The only name an agent may join with, if it is bound to one; the bound agent's.
     pub agent_name: Option<String>,
+    /// The agent that alone may come back with it; none for a new agent's token.
+    pub bound_agent: Option<AgentId>,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it ends.

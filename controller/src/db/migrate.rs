@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations! {
     6, "0006_create_request";
     7, "0007_create_verify";
     8, "0008_create_catalog";
+    9, "0009_bind_join_token";
 };
 
 /// Applies what is missing. Controllers that start together on PostgreSQL wait for one another.

@@ -123,6 +123,8 @@ pub struct AgentCertificate {
     pub not_after: Timestamp,
     /// Since when a newer one is in use, or it was replaced unused.
     pub supersede_time: Option<Timestamp>,
+    /// Whether the agent came back with a join token since, which ended it.
+    pub is_replaced: bool,
 }
 
 /// What the live allow-list holds of one certificate.
@@ -140,6 +142,8 @@ pub struct AllowedAgent {
     pub not_after: Timestamp,
     /// Since when a newer one is in use.
     pub supersede_time: Option<Timestamp>,
+    /// Whether the agent came back with a join token since, which ended it.
+    pub is_replaced: bool,
 }
 
 /// A running PostgreSQL server.

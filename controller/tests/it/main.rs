@@ -14,6 +14,7 @@ mod inventory;
 mod joining;
 mod program;
 mod renewal;
+mod returning;
 mod roles;
 mod session;
 mod world;
