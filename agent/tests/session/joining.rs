@@ -24,8 +24,7 @@ async fn a_host_joins_once_and_its_state_is_private() {
     assert!(request.sealing_recipient.starts_with("age1"));
     let mut folders = vec![world.config().data_dir];
     while let Some(folder) = folders.pop() {
-        let mode =
-            |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder), 0o700, "{}", folder.display());
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

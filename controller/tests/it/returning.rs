@@ -186,23 +186,22 @@ async fn the_open_stream_of_a_copy_is_cut_and_its_connection_serves_nothing_more
     let error = copy.renew_certificate(request).await.unwrap_err();
     assert_eq!(reason(&error), "CERTIFICATE_REVOKED");
     // A copy of the new state shows itself as ever.
-    let mut line = Line::open(&world, &back, back.hello("p2")).await;
-    line.welcome().await;
-    // Taking a lock off does not bring back what ended.
+    let mut elsewhere = back.hello("p2");
+    elsewhere.host.as_mut().unwrap().machine_id = "another machine".to_owned();
+    let mut line = Line::open(&world, &back, elsewhere).await;
+    assert_eq!(reason(&line.ending().await), "AGENT_CLONED");
+    // Taking that lock off does not bring back what ended before.
     let request = operator::UnlockAgentRequest {
         request_id: request_id(),
         name: "db1".to_owned(),
         ..Default::default()
     };
-    world
-        .admin()
-        .await
-        .fleet
-        .unlock_agent(request)
-        .await
-        .unwrap();
+    let mut admin = world.admin().await;
+    admin.fleet.unlock_agent(request).await.unwrap();
     let error = refusal(&world, &agent, "p3").await;
     assert_eq!(reason(&error), "CERTIFICATE_REVOKED");
+    let mut line = Line::open(&world, &back, back.hello("p4")).await;
+    line.welcome().await;
 }
 
 #[tokio::test]
