@@ -76,7 +76,7 @@ impl Fleet {
             .await?
             .ok_or_else(|| unknown(peer))?;
         let next = row.certificate_generation.saturating_add(1);
-        if !agent::agent_renew(tx, peer.id, row.certificate_generation).await? {
+        if !agent::agent_renew(tx, peer.id, row.certificate_generation, used).await? {
             return Err(Error::new(
                 Reason::VersionStale,
                 "the certificate was renewed at the same time; try again",

@@ -41,10 +41,11 @@ statements! {
          session_start_time = $9, last_seen_time = $9 WHERE id = $1 AND state = 'active'",
     );
     // Compared and incremented in one statement: of two that renew from the same generation, one
-    // finds that it has moved.
+    // finds that it has moved. One that was let back in meanwhile renews from no older one.
     AGENT_RENEW = both(
         "UPDATE agent SET certificate_generation = certificate_generation + 1 \
-         WHERE id = $1 AND certificate_generation = $2 AND state = 'active'",
+         WHERE id = $1 AND certificate_generation = $2 AND first_certificate_generation <= $3 \
+         AND state = 'active'",
     );
     // Only an agent that was let in once comes back; the lock is taken off, a revocation stays.
     AGENT_COME_BACK = both(
@@ -198,9 +199,18 @@ pub async fn agent_greet(
     Ok(changed == 1)
 }
 
-/// Moves the certificate's generation on from `generation`; false when it is another by now.
-pub async fn agent_renew(tx: &mut Tx, id: AgentId, generation: u64) -> Result<bool, Error> {
-    Ok(tx.execute(AGENT_RENEW, &values![id, generation]).await? == 1)
+/// Moves the certificate's generation on from `generation`, for whoever shows that of generation
+/// `used`; false when the first is another by now, or the agent came back and the second ended.
+pub async fn agent_renew(
+    tx: &mut Tx,
+    id: AgentId,
+    generation: u64,
+    used: u64,
+) -> Result<bool, Error> {
+    let changed = tx
+        .execute(AGENT_RENEW, &values![id, generation, used])
+        .await?;
+    Ok(changed == 1)
 }
 
 /// Makes `now` the agent, of whom nothing was changed since it was read as `before`: a generation
