@@ -241,7 +241,7 @@ mod tests {
         let time = jiff::Timestamp::UNIX_EPOCH;
         let current = AgentCertificate {
             sha256: String::new(),
-            agent: provado_model::id::AgentId::from_uuid(uuid::Uuid::nil()),
+            agent: AgentId::from_uuid(Uuid::nil()),
             generation: 3,
             not_before: time,
             not_after: time,
