@@ -26,8 +26,7 @@ pub(crate) enum TokenCommand {
     #[command(
         after_help = "Example: provado join-token create --label env=prod --ttl 15m\n\
         Then, on the host: provado-agent join 'provado-join:…'\n\n\
-        For an agent whose certificate has ended, or that is locked while you know which host is \
-        the true one:\nprovado join-token create --agent db1"
+        For an agent whose certificate has ended: provado join-token create --agent db1"
     )]
     Create {
         /// A label for the agent; may be repeated.
@@ -39,8 +38,7 @@ pub(crate) enum TokenCommand {
         /// The only name an agent may join with.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// The agent that comes back with it, by name or id: on the host that holds its keys it
-        /// gets a new certificate; all older ones end, and a lock is taken off.
+        /// The agent that comes back with it; its older certificates end, its lock is taken off.
         #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "name"])]
         agent: Option<String>,
     },
