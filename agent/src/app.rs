@@ -47,13 +47,12 @@ pub enum StartError {
     )]
     NotJoined,
     /// Its certificate has ended.
-    #[error(
-        "the agent's certificate ended at {end}, so no controller lets it in; make a new join \
-         string and run `provado-agent join` again, with a --name that is not taken"
-    )]
+    #[error("the agent's certificate ended at {end}, so no controller lets it in; {way_back}")]
     Expired {
         /// When.
         end: jiff::Timestamp,
+        /// What to do.
+        way_back: String,
     },
     /// Its state.
     #[error(transparent)]
@@ -168,7 +167,8 @@ impl Base {
         let member = &self.member;
         let end = member.certificate_end();
         if let Some(end) = end.filter(|end| *end <= self.clock.now()) {
-            return Err(StartError::Expired { end });
+            let way_back = member.way_back();
+            return Err(StartError::Expired { end, way_back });
         }
         let configured = self.config.controller.as_deref();
         let address: Address = configured.unwrap_or(&member.controller).parse()?;

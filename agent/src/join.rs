@@ -1,8 +1,10 @@
-//! Joining a fleet: keys are made here, the one-time token buys a certificate for them.
+//! Joining a fleet: keys are made here, the one-time token buys a certificate for them. An agent
+//! that no certificate lets in any more comes back the same way, with a token that is bound to it,
+//! as the one it was: keys, journals and what it witnessed stay.
 //!
 //! The request is on disk before it is sent and is repeated as it was, so that an answer that was
 //! lost on its way is got by joining again with the same join string. The agent is a member only
-//! once the whole answer is on disk in one record.
+//! once the whole answer is on disk in one record; until then it is what it was before.
 
 use crate::config::Config;
 use crate::host;
@@ -11,7 +13,6 @@ use crate::membership::{Home, HomeError, Membership};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use jiff::Timestamp;
 use prost::Message as _;
 use provado_identity::keys::KeysError;
 use provado_identity::tls::{LiveCertificate, TlsError, pinned_client};
@@ -48,12 +49,13 @@ pub enum JoinError {
     /// The data directory.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// It is an agent already.
+    /// It is an agent of another controller.
     #[error(
-        "this host is already the agent `{name}` of the controller {controller}; to make it \
-         another one, revoke that with `provado agent revoke {name}` and move {directory} away"
+        "this host is already the agent `{name}` of the controller {controller}, and the join \
+         string is another controller's; nothing was changed. To make it an agent there, revoke \
+         that with `provado agent revoke {name}` and move {directory} away"
     )]
-    AlreadyJoined {
+    OtherFleet {
         /// Its name.
         name: String,
         /// Its controller.
@@ -102,7 +104,10 @@ fn hint(reason: Option<Reason>) -> &'static str {
         Some(Reason::JoinTokenInvalid) => {
             "; make a new one with `provado join-token create` and use it within its time"
         }
-        Some(Reason::NameTaken) => "; give another name with --name",
+        Some(Reason::NameTaken) => {
+            "; give another name with --name, or, if this host is that agent, use a token from \
+             `provado join-token create --agent` with its name"
+        }
         _ => "",
     }
 }
@@ -117,9 +122,10 @@ struct Pending {
     request: String,
 }
 
-/// Makes this host an agent of the controller that the join string names.
+/// Makes this host an agent of the controller that the join string names, or lets the agent that
+/// it is come back.
 ///
-/// `name` is the name wanted; without one the host's name is used. Safe to repeat.
+/// `name` is the name wanted by a new agent; without one the host's name is used. Safe to repeat.
 pub async fn join(
     config: &Config,
     join_string: &str,
@@ -133,19 +139,23 @@ pub async fn join(
         None => token.address.clone(),
     };
     let home = Home::open(&config.data_dir)?;
-    refuse_member(&home, config, clock.now())?;
-    let keys = home.keys(clock.as_ref(), entropy.as_ref())?;
-    let wanted = name.map_or_else(|| host::suggested_name(&host::hostname()), str::to_owned);
-    if !label::name_is_valid(&wanted) {
-        return Err(JoinError::Name { name: wanted });
+    let member = home.membership()?;
+    if let Some(member) = &member {
+        refuse_other_fleet(member, &token, config)?;
     }
-    let mut request = pending_request(&home, &keys, &token, &wanted, &*clock, &*entropy)?;
+    let keys = home.keys(clock.as_ref(), entropy.as_ref())?;
+    let who = Who::new(member.as_ref(), name)?;
+    let mut request = pending_request(&home, &keys, &token, &who, &*clock, &*entropy)?;
     request.token = BASE64URL_NOPAD.encode(token.secret());
     let channel = link::dial(&address, pinned_client(token.pin, Arc::clone(&clock))?).await?;
     let mut client = EnrollmentServiceClient::new(channel);
     let answer = link::call(client.enroll(link::request(request))).await;
     let answer = answer.map_err(|error| refused(&home, &address, error))?;
     let membership = accept(&answer, &token, &keys, &address, &clock)?;
+    if member.is_some_and(|member| member.agent_id != membership.agent_id) {
+        let what = "it makes this host another agent than it is; nothing was changed".to_owned();
+        return Err(JoinError::Answer { what });
+    }
     home.set_membership(&membership)?;
     home.state().remove(PENDING).map_err(HomeError::from)?;
     Ok(Joined {
@@ -155,18 +165,47 @@ pub async fn join(
     })
 }
 
-/// A member whose certificate has ended may join anew: there is no other way back.
-fn refuse_member(home: &Home, config: &Config, now: Timestamp) -> Result<(), JoinError> {
-    let Some(member) = home.membership()? else {
-        return Ok(());
-    };
-    let ended = member.certificate_end().is_some_and(|end| end <= now);
-    if ended {
+/// Who joins, as the request says it.
+struct Who {
+    name: String,
+    /// Empty for a host that is no agent yet.
+    agent_id: String,
+}
+
+impl Who {
+    /// An agent keeps its name; a new one gets the name wanted, or the host's.
+    fn new(member: Option<&Membership>, wanted: Option<&str>) -> Result<Self, JoinError> {
+        if let Some(member) = member {
+            return Ok(Self {
+                name: member.agent_name.clone(),
+                agent_id: member.agent_id.to_string(),
+            });
+        }
+        let name = wanted.map_or_else(|| host::suggested_name(&host::hostname()), str::to_owned);
+        if !label::name_is_valid(&name) {
+            return Err(JoinError::Name { name });
+        }
+        Ok(Self {
+            name,
+            agent_id: String::new(),
+        })
+    }
+}
+
+/// An agent belongs to one fleet: that of the authority it trusts. Which agent a token of that
+/// fleet is for, only the controller knows.
+fn refuse_other_fleet(
+    member: &Membership,
+    token: &JoinToken,
+    config: &Config,
+) -> Result<(), JoinError> {
+    let roots = pem::certificates(&member.authority_pem).unwrap_or_default();
+    if roots.iter().any(|root| token.pin.matches(root)) {
         return Ok(());
     }
-    Err(JoinError::AlreadyJoined {
-        name: member.agent_name,
-        controller: member.controller,
+    Err(JoinError::OtherFleet {
+        name: member.agent_name.clone(),
+        controller: member.controller.clone(),
         directory: config.data_dir.display().to_string(),
     })
 }
@@ -175,29 +214,33 @@ fn pending_request(
     home: &Home,
     keys: &AgentKeys,
     token: &JoinToken,
-    name: &str,
+    who: &Who,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<EnrollRequest, JoinError> {
-    let token_sha256 = HEXLOWER.encode(&token.hash_secret().0);
+    let token_hash = token.hash_secret();
+    let token_sha256 = HEXLOWER.encode(&token_hash.0);
     let pending: Option<Pending> = home.state().read(PENDING).map_err(HomeError::from)?;
     let earlier = pending
         .filter(|pending| pending.token_sha256 == token_sha256)
         .and_then(|pending| STANDARD.decode(pending.request).ok())
         .and_then(|bytes| EnrollRequest::decode(bytes.as_slice()).ok())
-        .filter(|request| request.agent_name == name);
+        .filter(|request| request.agent_name == who.name && request.agent_id == who.agent_id);
     if let Some(request) = earlier {
         return Ok(request);
     }
     let der = keys.tls.request().map_err(KeysError::from)?;
+    let signed = keys.signing.sign(&token_hash.join_message(&der));
     let request = EnrollRequest {
         request_id: RequestId::new(clock, entropy).to_string(),
         token: String::new(),
-        agent_name: name.to_owned(),
+        agent_name: who.name.clone(),
         certificate_request_pem: pem::encode_request(&der),
         signing_public_key: keys.signing.public_key().as_bytes().to_vec(),
         sealing_recipient: crate::membership::unsealer(keys)?.recipient().to_string(),
         host: Some(host::facts()),
+        agent_id: who.agent_id.clone(),
+        signature: signed.map_err(KeysError::from)?.0.to_vec(),
     };
     let pending = Pending {
         token_sha256,
@@ -212,7 +255,12 @@ fn pending_request(
 fn refused(home: &Home, address: &Address, error: CallError) -> JoinError {
     let is_final = matches!(
         error.reason,
-        Some(Reason::JoinTokenInvalid | Reason::NameTaken | Reason::InvalidArgument)
+        Some(
+            Reason::JoinTokenInvalid
+                | Reason::NameTaken
+                | Reason::InvalidArgument
+                | Reason::AgentLocked
+        )
     );
     if is_final && let Err(trouble) = home.state().remove(PENDING) {
         tracing::warn!("the request to join could not be removed: {trouble}");

@@ -168,6 +168,16 @@ impl Home {
 }
 
 impl Membership {
+    /// What to do once the certificate has ended: the exact next commands.
+    pub fn way_back(&self) -> String {
+        format!(
+            "an operator makes a token with `provado join-token create --agent {}`; then, on this \
+             host, stop the agent, run `provado-agent join '<join string>'` as its user, and start \
+             it again: it comes back as the same agent",
+            self.agent_name
+        )
+    }
+
     /// When the certificate ends; `None` where it cannot be read.
     pub fn certificate_end(&self) -> Option<Timestamp> {
         let roots = pem::certificates(&self.authority_pem).ok()?;

@@ -95,6 +95,14 @@ impl Session {
 
     /// How long to wait before the next try; tells people what happened.
     fn judge(&self, end: End, backoff: &mut Backoff) -> Duration {
+        // Whatever it looks like from here, an ended certificate is the reason.
+        if let Some((time, way_back)) = self.renewal.ended() {
+            tracing::error!(
+                "the agent's certificate ended at {time}, so no controller lets it in; {way_back}"
+            );
+            backoff.slow();
+            return backoff.next(&*self.entropy);
+        }
         match end {
             End::Renewed => {
                 backoff.reset();
@@ -121,14 +129,6 @@ impl Session {
                 tracing::warn!("the connection to the controller broke: {error}");
             }
             End::Refused(error) => tracing::warn!("the controller ended the stream: {error}"),
-            End::Link(error) if self.renewal.end() <= self.clock.now() => {
-                tracing::error!(
-                    "the agent's certificate ended at {}, so no controller lets it in; run \
-                     `provado-agent join` with a new join string ({error})",
-                    self.renewal.end()
-                );
-                backoff.slow();
-            }
             End::Link(error) => {
                 tracing::warn!("{}", provado_telemetry::chain(&error));
             }

@@ -158,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_for_an_agent_that_comes_back_takes_nothing_of_a_new_one() {
+        let line = |more: &[&str]| {
+            let fixed = ["provado", "join-token", "create"];
+            Cli::try_parse_from(fixed.iter().chain(more))
+        };
+        assert!(line(&["--agent", "db1", "--ttl", "15m"]).is_ok());
+        assert!(line(&["--agent", "db1", "--name", "db2"]).is_err());
+        assert!(line(&["--agent", "db1", "--label", "a=b"]).is_err());
+    }
+
+    #[test]
     fn waiting_is_the_default_and_the_last_word_counts() {
         let wait = |line: &[&str]| {
             let cli = Cli::try_parse_from(line).unwrap();

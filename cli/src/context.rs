@@ -52,13 +52,30 @@ macro_rules! clients {
 impl Context {
     /// A context that connects when a command first needs it.
     pub(crate) fn new(format: Format, profile: Option<PathBuf>) -> Self {
+        let (clock, entropy) = (SystemClock::shared(), OsEntropy::shared());
+        Self::on(format, profile, clock, entropy)
+    }
+
+    /// The same with the time and the random bytes given.
+    pub(crate) fn on(
+        format: Format,
+        profile: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         Self {
             format,
             profile,
-            clock: SystemClock::shared(),
-            entropy: OsEntropy::shared(),
+            clock,
+            entropy,
             channel: OnceCell::new(),
         }
+    }
+
+    /// The same as the operator of another profile.
+    pub(crate) fn with_profile(&self, profile: PathBuf) -> Self {
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Self::on(self.format, Some(profile), clock, entropy)
     }
 
     /// Now, where the operator is.

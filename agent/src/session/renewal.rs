@@ -112,6 +112,12 @@ impl Renewal {
         self.link.certificate().not_after()
     }
 
+    /// When the certificate in use ended and what to do about it; `None` while it is good.
+    pub fn ended(&self) -> Option<(Timestamp, String)> {
+        let end = self.end();
+        (end <= self.clock.now()).then(|| (end, self.member().way_back()))
+    }
+
     /// Asks for the next certificate and takes it into use. The caller dials anew afterwards.
     pub async fn renew(&self, channel: Channel) -> Result<i64, RenewalError> {
         let member = self.member();

@@ -84,7 +84,7 @@ async fn a_certificate_is_renewed_within_its_life_without_being_told() {
 }
 
 #[tokio::test]
-async fn an_ended_certificate_is_told_and_the_host_may_join_anew() {
+async fn an_ended_certificate_is_told_with_the_way_back() {
     let mut world = World::new();
     world.controller.part().certificate_seconds = 1;
     world.join().await.unwrap();
@@ -99,10 +99,17 @@ async fn an_ended_certificate_is_told_and_the_host_may_join_anew() {
     let error = tokio::time::timeout(crate::world::BOUND, ended)
         .await
         .unwrap();
-    assert!(error.contains("certificate ended"), "{error}");
+    for told in [
+        "certificate ended",
+        "`provado join-token create --agent db1`",
+        "`provado-agent join '<join string>'`",
+    ] {
+        assert!(error.contains(told), "{error}");
+    }
     world.controller.part().certificate_seconds = 24 * 60 * 60;
     world.join().await.unwrap();
     world.start().await;
+    assert_eq!(last_hello(&world).generation, 2);
 }
 
 #[tokio::test]

@@ -43,6 +43,10 @@ pub struct Part {
     /// the one last issued.
     pub generation: i64,
     pub welcome: Welcome,
+    /// With which reason, and in which words, the next enrollment is refused.
+    pub enroll_refusal: Option<(&'static str, &'static str)>,
+    /// The agent that the next enrollment is told it is, where that is not this one.
+    pub enroll_as: Option<String>,
     /// Reasons with which reports are refused, one each, before they are taken.
     pub report_refusals: Vec<(tonic::Code, &'static str)>,
     /// Reports are never answered while this is set.
@@ -144,6 +148,8 @@ impl Controller {
             streams: 0,
             generation: 0,
             welcome,
+            enroll_refusal: None,
+            enroll_as: None,
             report_refusals: Vec::new(),
             hold_reports: false,
             lose_answers: 0,

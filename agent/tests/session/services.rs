@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 pub async fn serve(socket: TcpListener, acceptor: TlsAcceptor, stage: Arc<Stage>) {
     let (opened, streams) = mpsc::channel(16);
@@ -53,19 +54,26 @@ impl EnrollmentService for Services {
     ) -> Result<Response<EnrollResponse>, Status> {
         let request = request.into_inner();
         let certificate_pem = self.0.issue(&request.certificate_request_pem);
+        let (refusal, other, generation) = {
+            let mut part = self.0.part();
+            part.generation += 1;
+            part.enrolls.push(request.clone());
+            let refusal = part.enroll_refusal.take();
+            (refusal, part.enroll_as.take(), part.generation)
+        };
+        if let Some((reason, message)) = refusal {
+            let details = ErrorDetails::with_error_info(reason, "provado", []);
+            let code = tonic::Code::InvalidArgument;
+            return Err(Status::with_error_details(code, message, details));
+        }
         let answer = EnrollResponse {
-            agent_id: self.0.agent_id.to_string(),
-            agent_name: request.agent_name.clone(),
+            agent_id: other.unwrap_or_else(|| self.0.agent_id.to_string()),
+            agent_name: request.agent_name,
             certificate_pem,
             authority_pem: self.0.agents.certificate_pem(),
-            generation: 1,
+            generation,
             controller_public_key: self.0.signing.public_key().as_bytes().to_vec(),
         };
-        {
-            let mut part = self.0.part();
-            part.generation = 1;
-            part.enrolls.push(request);
-        }
         self.0.news.notify_waiters();
         if self.0.lose() {
             return Err(Status::unavailable("lost on its way"));

@@ -14,7 +14,7 @@ use provado_identity::pem;
 use provado_model::{Reason, label};
 use provado_proto::operator::v1::{
     Caller, CallerRole, CreateCallerRequest, CreateJoinTokenRequest, CreateJoinTokenResponse,
-    GetSelfRequest, GetSelfResponse, ListCallersRequest, ListCallersResponse,
+    GetSelfRequest, GetSelfResponse, JoinToken, ListCallersRequest, ListCallersResponse,
     ListJoinTokensRequest, ListJoinTokensResponse, RevokeCallerRequest,
 };
 use std::path::{Path, PathBuf};
@@ -22,10 +22,11 @@ use std::path::{Path, PathBuf};
 /// What to do with join tokens.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a one-time token with which one host may join.
+    /// Make a one-time token with which one host may join, or one agent come back.
     #[command(
         after_help = "Example: provado join-token create --label env=prod --ttl 15m\n\
-        Then, on the host: provado-agent join 'provado-join:…'"
+        Then, on the host: provado-agent join 'provado-join:…'\n\n\
+        For an agent whose certificate has ended: provado join-token create --agent db1"
     )]
     Create {
         /// A label for the agent; may be repeated.
@@ -37,6 +38,9 @@ pub(crate) enum TokenCommand {
         /// The only name an agent may join with.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// The agent that comes back with it; its older certificates end, its lock is taken off.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "name"])]
+        agent: Option<String>,
     },
     /// List tokens, newest first; never their secrets.
     #[command(after_help = "Example: provado join-token list")]
@@ -109,7 +113,12 @@ impl Role {
 /// Carries out a command about join tokens.
 pub(crate) async fn run_token(context: &Context, command: TokenCommand) -> Result<Exit> {
     match command {
-        TokenCommand::Create { labels, ttl, name } => {
+        TokenCommand::Create {
+            labels,
+            ttl,
+            name,
+            agent,
+        } => {
             let labels: Result<_> = labels
                 .iter()
                 .map(|text| label::parse(text).map_err(|e| CliError::invalid(e.to_string())))
@@ -120,6 +129,7 @@ pub(crate) async fn run_token(context: &Context, command: TokenCommand) -> Resul
                 labels: labels?,
                 agent_name: name.unwrap_or_default(),
                 validate_only: false,
+                agent: agent.map_or_else(String::new, |name| resource("agents", &name)),
             };
             let mut access = context.access().await?;
             let answer = access.create_join_token(unary(request)).await?.into_inner();
@@ -145,6 +155,7 @@ async fn list_tokens(context: &Context) -> Result<Exit> {
 pub(crate) fn tokens(answer: &ListJoinTokensResponse, now: &Now) -> Report {
     let mut table = Table::new(&[
         Column::Left("TOKEN"),
+        Column::Left("FOR"),
         Column::Left("LABELS"),
         Column::Left("MADE"),
         Column::Left("ENDS"),
@@ -154,6 +165,7 @@ pub(crate) fn tokens(answer: &ListJoinTokensResponse, now: &Now) -> Report {
     for token in &answer.join_tokens {
         table.row([
             human::cut(&token.name, chars).to_owned(),
+            whom(token),
             human::labels(&token.labels),
             now.show(token.create_time.as_ref()),
             now.show(token.expire_time.as_ref()),
@@ -166,6 +178,15 @@ pub(crate) fn tokens(answer: &ListJoinTokensResponse, now: &Now) -> Report {
         "No join tokens. Make one with `provado join-token create`.",
     );
     report
+}
+
+/// Whom a token is for.
+fn whom(token: &JoinToken) -> String {
+    let name = human::or_dash(&token.agent_name);
+    if token.bound_agent.is_empty() {
+        return name;
+    }
+    format!("{name}, to come back")
 }
 
 /// Carries out a command about callers.
@@ -340,6 +361,13 @@ pub(crate) fn join_line(answer: &CreateJoinTokenResponse, now: &Now) -> Report {
         "It is told once, works once, and ends {}. On the host: provado-agent join '…'",
         now.show(ends)
     ));
+    let bound = answer.join_token.as_ref();
+    if let Some(token) = bound.filter(|token| !token.bound_agent.is_empty()) {
+        report.note(format!(
+            "It is for the agent {} alone: stop that first, and start it again afterwards.",
+            token.agent_name
+        ));
+    }
     report
 }
 

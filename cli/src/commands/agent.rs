@@ -6,6 +6,7 @@ use crate::listing::{self, Ask, ROWS_MAX};
 use crate::names::resource;
 use crate::output::human::{self, Now};
 use crate::output::{Column, Report, Table};
+use jiff::Timestamp;
 use provado_proto::operator::v1::{
     Agent, AgentState, GetAgentRequest, ListAgentsRequest, ListAgentsResponse, RevokeAgentRequest,
     RunInspectRequest, UnlockAgentRequest,
@@ -161,6 +162,9 @@ pub(crate) fn table(answer: &ListAgentsResponse, now: &Now) -> Report {
         "No agents. Make a token with `provado join-token create`, then run `provado-agent join` \
          on the host.",
     );
+    for agent in &answer.agents {
+        note_shut_out(&mut report, agent, now);
+    }
     report
 }
 
@@ -195,7 +199,28 @@ pub(crate) fn facts(agent: &Agent, now: &Now) -> Report {
         "busy with",
         format!("{} attempts", agent.live_attempt_count),
     );
+    note_shut_out(&mut report, agent, now);
     report
+}
+
+/// Whether it is offline and cannot come back by itself, since its certificate has ended.
+fn is_shut_out(agent: &Agent, now: Timestamp) -> bool {
+    let end = agent
+        .certificate_expire_time
+        .as_ref()
+        .and_then(human::timestamp);
+    agent.state() == AgentState::Active && !agent.connected && end.is_some_and(|end| end <= now)
+}
+
+/// Says how an agent comes back that cannot by itself.
+fn note_shut_out(report: &mut Report, agent: &Agent, now: &Now) {
+    if is_shut_out(agent, now.time) {
+        report.note(format!(
+            "The certificate of {name} has ended: make a token with `provado join-token create \
+             --agent {name}`, then run `provado-agent join` on its host.",
+            name = human::last(&agent.name)
+        ));
+    }
 }
 
 fn state(agent: &Agent) -> String {
@@ -203,5 +228,28 @@ fn state(agent: &Agent) -> String {
         (AgentState::Active, true) => "connected".to_owned(),
         (AgentState::Active, false) => "offline".to_owned(),
         (other, _) => human::word(other.as_str_name(), "AGENT_STATE_"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_whose_certificate_has_ended_is_offline_and_shut_out() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        let ends = |seconds| Agent {
+            state: AgentState::Active.into(),
+            certificate_expire_time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+            ..Agent::default()
+        };
+        assert!(is_shut_out(&ends(1_000), now));
+        assert_eq!(state(&ends(1_000)), "offline");
+        assert!(!is_shut_out(&ends(1_001), now));
+        let revoked = Agent {
+            state: AgentState::Revoked.into(),
+            ..ends(1)
+        };
+        assert!(!is_shut_out(&revoked, now));
     }
 }

@@ -8,13 +8,14 @@ use crate::output::{self, Report};
 use crate::profile::Profile;
 use provado_agent::app::Agent;
 use provado_agent::config::{Config as AgentConfig, InstanceConfig};
+use provado_agent::membership::Home;
 use provado_agent::postgres::connection::Dsn;
 use provado_controller::app::Controller;
 use provado_controller::config::Config as ControllerConfig;
 use provado_model::Reason;
 use provado_proto::operator::v1::{
-    CreateJoinTokenRequest, CreateRepositoryRequest, ListAgentsRequest, RepositoryKind,
-    RunInitRequest,
+    Agent as Known, AgentState, CreateJoinTokenRequest, CreateRepositoryRequest, GetAgentRequest,
+    RepositoryKind, RunInitRequest,
 };
 use provado_repository::keys::{Identity, IdentityFile};
 use std::fmt::Display;
@@ -47,26 +48,10 @@ pub(crate) struct Args {
 
 /// Carries it out.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<Exit> {
-    let dsn = Dsn::parse(&args.dsn).map_err(|e| CliError::invalid(format!("--dsn: {e}")))?;
-    let home = home(&args.directory)?;
     let _log = log()?;
-    let controller_config = controller_config(&home)?;
-    let clock = || Arc::clone(&context.clock);
-    let entropy = || Arc::clone(&context.entropy);
-    let controller = Controller::start(controller_config, clock(), entropy())
-        .await
-        .map_err(|e| trouble("the controller did not start", &e.chain()))?;
-    let profile = home.join("controller/operator/profile.toml");
-    let operator = Context::new(context.format, Some(profile.clone()));
-    let key = key_file(context, &home)?;
-    let agent_config = agent_config(&home, &dsn, &controller.agent_address().to_string(), &key);
-    join_once(&operator, &agent_config).await?;
-    let agent = Agent::start(agent_config, clock(), entropy())
-        .await
-        .map_err(|e| trouble("the agent did not start", &chain(&e)))?;
-    connected(&agent).await?;
-    repository_once(&operator, &home, &key).await?;
-    let endpoint = Profile::load(Some(&profile))?.endpoint;
+    let dev = Dev::start(context, args).await?;
+    let (profile, key) = (&dev.profile, &dev.key);
+    let endpoint = Profile::load(Some(profile))?.endpoint;
     if context.is_json() {
         let facts = serde_json::json!({
             "profile": profile.display().to_string(),
@@ -75,13 +60,56 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<Exit> {
         });
         output::line(&facts.to_string());
     } else {
-        welcome(&endpoint, &profile, &key).print();
+        welcome(&endpoint, profile, key).print();
     }
     wait_for_the_end().await?;
     output::note("Stopping.");
-    agent.shutdown().await;
-    controller.shutdown().await;
+    dev.stop().await;
     Ok(Exit::Done)
+}
+
+/// A controller and an agent that run, with a repository.
+struct Dev {
+    controller: provado_controller::app::Running,
+    agent: provado_agent::app::Running,
+    profile: PathBuf,
+    key: PathBuf,
+}
+
+impl Dev {
+    /// Starts both in the directory, making or bringing back what is not there.
+    async fn start(context: &Context, args: Args) -> Result<Self> {
+        let dsn = Dsn::parse(&args.dsn).map_err(|e| CliError::invalid(format!("--dsn: {e}")))?;
+        let home = home(&args.directory)?;
+        let clock = || Arc::clone(&context.clock);
+        let entropy = || Arc::clone(&context.entropy);
+        // This also replaces the operator's certificate where it has ended or will soon.
+        let controller = Controller::start(controller_config(&home)?, clock(), entropy())
+            .await
+            .map_err(|e| trouble("the controller did not start", &e.chain()))?;
+        let profile = home.join("controller/operator/profile.toml");
+        let operator = context.with_profile(profile.clone());
+        let key = key_file(context, &home)?;
+        let address = controller.agent_address().to_string();
+        let agent_config = agent_config(&home, &dsn, &address, &key);
+        join_where_needed(&operator, &agent_config).await?;
+        let agent = Agent::start(agent_config, clock(), entropy())
+            .await
+            .map_err(|e| trouble("the agent did not start", &chain(&e)))?;
+        connected(&agent).await?;
+        repository_once(&operator, &home, &key).await?;
+        Ok(Self {
+            controller,
+            agent,
+            profile,
+            key,
+        })
+    }
+
+    async fn stop(self) {
+        self.agent.shutdown().await;
+        self.controller.shutdown().await;
+    }
 }
 
 fn home(directory: &Path) -> Result<PathBuf> {
@@ -150,25 +178,25 @@ fn key_file(context: &Context, home: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-async fn join_once(operator: &Context, config: &AgentConfig) -> Result<()> {
-    let request = ListAgentsRequest {
-        page_size: 1,
-        page_token: String::new(),
-    };
-    let known = operator
-        .fleet()
-        .await?
-        .list_agents(request)
-        .await?
-        .into_inner();
-    if !known.agents.is_empty() {
-        return Ok(());
-    }
-    let request = CreateJoinTokenRequest {
+/// Joins the agent at the first start, and lets it come back where no certificate of its own would:
+/// after a day without a start, or after it was locked. Both sides are this one's.
+async fn join_where_needed(operator: &Context, config: &AgentConfig) -> Result<()> {
+    let name = format!("agents/{NAME}");
+    let mut request = CreateJoinTokenRequest {
         request_id: operator.request_id(),
-        agent_name: NAME.to_owned(),
         ..CreateJoinTokenRequest::default()
     };
+    let wanted = GetAgentRequest { name: name.clone() };
+    let known = match operator.fleet().await?.get_agent(wanted).await {
+        Ok(answer) => answer.into_inner().agent,
+        Err(status) if status.code() == tonic::Code::NotFound => None,
+        Err(status) => return Err(status.into()),
+    };
+    match known {
+        None => NAME.clone_into(&mut request.agent_name),
+        Some(known) if can_connect(operator, config, &known)? => return Ok(()),
+        Some(_) => request.agent = name,
+    }
     let token = operator
         .access()
         .await?
@@ -185,6 +213,15 @@ async fn join_once(operator: &Context, config: &AgentConfig) -> Result<()> {
     .await
     .map_err(|e| trouble("the agent did not join", &chain(&e)))?;
     Ok(())
+}
+
+/// Whether the agent is let in with the certificate that it has.
+fn can_connect(operator: &Context, config: &AgentConfig, known: &Known) -> Result<bool> {
+    let member = Home::open(&config.data_dir)
+        .and_then(|home| home.membership())
+        .map_err(|e| trouble("the agent's state cannot be read", &chain(&e)))?;
+    let end = member.and_then(|member| member.certificate_end());
+    Ok(known.state() == AgentState::Active && end.is_some_and(|end| end > operator.clock.now()))
 }
 
 async fn connected(agent: &provado_agent::app::Running) -> Result<()> {
@@ -280,4 +317,60 @@ fn trouble(what: &str, why: &dyn Display) -> CliError {
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     provado_telemetry::chain(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+    use jiff::{SignedDuration, Timestamp};
+    use provado_model::random::OsEntropy;
+    use provado_model::time::{Clock, Monotonic, SystemClock};
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// The system's clock, moved by the test.
+    #[derive(Debug)]
+    struct MovedClock(Arc<dyn Clock>, AtomicI64);
+
+    impl Clock for MovedClock {
+        fn now(&self) -> Timestamp {
+            self.0.now() + SignedDuration::from_hours(self.1.load(Ordering::SeqCst))
+        }
+
+        fn monotonic(&self) -> Monotonic {
+            self.0.monotonic()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_goes_on_after_more_time_than_any_of_its_certificates_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(MovedClock(SystemClock::shared(), AtomicI64::new(0)));
+        let clock_of = || Arc::<MovedClock>::clone(&clock);
+        let context = Context::on(Format::Table, None, clock_of(), OsEntropy::shared());
+        let args = || Args {
+            dsn: "host=/nowhere user=nobody".to_owned(),
+            directory: folder.path().join("dev"),
+        };
+        let first = Dev::start(&context, args()).await.unwrap();
+        let id = first.agent.agent_id();
+        first.stop().await;
+        // Past the agent's certificate, then past the operator's too.
+        for days in [2, 200] {
+            clock.1.fetch_add(days * 24, Ordering::SeqCst);
+            let again = Dev::start(&context, args()).await.unwrap();
+            assert_eq!(again.agent.agent_id(), id);
+            again.stop().await;
+        }
+        // A start with a certificate that still serves takes no token.
+        let same_day = Dev::start(&context, args()).await.unwrap();
+        let operator = context.with_profile(same_day.profile.clone());
+        let wanted = GetAgentRequest {
+            name: format!("agents/{NAME}"),
+        };
+        let known = operator.fleet().await.unwrap().get_agent(wanted).await;
+        let known = known.unwrap().into_inner().agent.unwrap();
+        assert_eq!(known.certificate_generation, 3);
+        same_day.stop().await;
+    }
 }

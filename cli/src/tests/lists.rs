@@ -178,6 +178,8 @@ fn callers_and_tokens_are_listed() {
         name: format!("joinTokens/{}", id(8, 1)),
         use_time: ago(30),
         agent: "agents/db1".into(),
+        agent_name: "db1".into(),
+        bound_agent: "agents/db1".into(),
         ..open.clone()
     };
     let answer = ListJoinTokensResponse {

@@ -2,8 +2,8 @@
 
 use super::callers::{NewCaller, certificate_lifetime};
 use super::model::JoinTokenRecord;
-use super::wire::{check_labels, request_der, role_in, show_caller, show_token};
-use super::{Access, store, token};
+use super::wire::{check_bound, check_labels, request_der, role_in, show_caller, show_token};
+use super::{Access, Agents, store, token};
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, audit_append};
 use crate::request::wire::{seconds_of, size_out};
@@ -25,12 +25,13 @@ use tonic::{Request, Response, Status};
 #[derive(Debug)]
 pub struct AccessApi {
     access: Arc<Access>,
+    agents: Arc<dyn Agents>,
 }
 
 impl AccessApi {
-    /// The service over the slice.
-    pub const fn new(access: Arc<Access>) -> Self {
-        Self { access }
+    /// The service over the slice, which asks `agents` whom a token may let come back.
+    pub const fn new(access: Arc<Access>, agents: Arc<dyn Agents>) -> Self {
+        Self { access, agents }
     }
 
     fn context<T>(&self, request: &Request<T>, id: &str) -> Result<Context, Error> {
@@ -57,6 +58,7 @@ impl AccessApi {
             let rule = "must have 2 to 63 characters of a-z, 0-9 and `-`, from a letter on";
             wrong.add("agent_name", rule);
         }
+        check_bound(&mut wrong, &request);
         wrong.finish()?;
         let digest = request_digest(&request);
         let mut tx = self.access.core.db.begin().await?;
@@ -65,12 +67,17 @@ impl AccessApi {
             return Ok(before);
         }
         let lifetime = lifetime.unwrap_or(token::TOKEN_LIFETIME_DEFAULT);
-        let (record, secret) = self.new_token(&ctx, &request, lifetime)?;
-        let hash = token::secret_hash(secret.secret());
+        let (mut record, secret) = self.new_token(&ctx, &request, lifetime)?;
+        if !request.agent.is_empty() {
+            let (id, name) = self.agents.returning(&mut tx, &request.agent).await?;
+            (record.bound_agent, record.agent_name) = (Some(id), Some(name));
+        }
+        let hash = token::stored(&secret.hash_secret());
         store::token_insert(&mut tx, &record, &hash, creator).await?;
         let entry = AuditEntry::done("join-token.create", "join-token", record.id)
             .with("labels", serde_json::json!(record.labels))
             .with("agent_name", record.agent_name.clone())
+            .with("bound_agent", record.bound_agent.map(|id| id.to_string()))
             .with("expire_time", record.expire_time.to_string());
         audit_append(&mut tx, &ctx, entry).await?;
         let mut answer = wire::CreateJoinTokenResponse {
@@ -104,6 +111,7 @@ impl AccessApi {
             id: JoinTokenId::new(core.clock.as_ref(), core.entropy.as_ref()),
             labels: request.labels.clone(),
             agent_name: Some(request.agent_name.clone()).filter(|name| !name.is_empty()),
+            bound_agent: None,
             create_time: ctx.now,
             expire_time: ctx.now.saturating_add(lifetime).unwrap_or(ctx.now),
             use_time: None,

@@ -20,11 +20,25 @@ pub use profile::{ADMIN_NAME, Endpoint};
 pub use store::STATEMENTS;
 pub use task::AccessTask;
 
+use crate::db::Tx;
 use crate::lifecycle::controller::Core;
 use crate::request::PageTokens;
+use async_trait::async_trait;
 use provado_identity::{Address, Authorities};
 use provado_model::Error;
+use provado_model::id::AgentId;
+use std::fmt;
 use std::sync::Arc;
+
+/// What must be known here of agents; who they are is another slice's matter.
+#[async_trait]
+pub trait Agents: Send + Sync + fmt::Debug {
+    /// Id and name of the agent that `agents/{agent}` means, if a token may let it come back.
+    ///
+    /// Errors: `AGENT_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`, and `AGENT_LOCKED` for one
+    /// that is revoked.
+    async fn returning(&self, tx: &mut Tx, name: &str) -> Result<(AgentId, String), Error>;
+}
 
 /// The slice: what its service and its task share.
 #[derive(Debug)]

@@ -4,43 +4,14 @@ use jiff::Timestamp;
 use provado_model::id::{AgentId, CallerId, JoinTokenId};
 use provado_model::label::Labels;
 use provado_model::state::Role;
-use std::fmt;
-use std::str::FromStr;
 
-/// Whether a caller may still call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallerState {
-    /// It may.
-    Active,
-    /// Its access was ended for good.
-    Revoked,
-}
-
-impl CallerState {
-    /// The state as stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Revoked => "revoked",
-        }
-    }
-}
-
-impl fmt::Display for CallerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for CallerState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "active" => Ok(Self::Active),
-            "revoked" => Ok(Self::Revoked),
-            _ => Err(format!("`{text}` is not a caller state")),
-        }
+provado_model::names! {
+    /// Whether a caller may still call.
+    CallerState, "caller state" {
+        /// It may.
+        Active = "active",
+        /// Its access was ended for good.
+        Revoked = "revoked",
     }
 }
 
@@ -98,8 +69,10 @@ pub struct JoinTokenRecord {
     pub id: JoinTokenId,
     /// Labels for the agent that joins with it.
     pub labels: Labels,
-    /// The only name an agent may join with, if it is bound to one.
+    /// The only name an agent may join with, if it is bound to one; the bound agent's.
     pub agent_name: Option<String>,
+    /// The agent that alone may come back with it; none for a new agent's token.
+    pub bound_agent: Option<AgentId>,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it ends.

@@ -18,7 +18,8 @@ macro_rules! caller_columns {
 
 macro_rules! token_columns {
     () => {
-        "id, labels_json, name_hint, create_time, expire_time, use_time, use_agent_id, revoke_time"
+        "id, labels_json, name_hint, bound_agent_id, create_time, expire_time, use_time, \
+         use_agent_id, revoke_time"
     };
 }
 
@@ -54,13 +55,14 @@ statements! {
     );
     TOKEN_INSERT = both(
         "INSERT INTO join_token (id, secret_sha256, version, labels_json, name_hint, create_time, \
-         create_caller_id, expire_time) VALUES ($1, $2, 1, $3, $4, $5, $6, $7)",
+         create_caller_id, expire_time, bound_agent_id) \
+         VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8)",
     );
     // The one statement that spends a token: of two that race, one finds `use_time` set.
     TOKEN_REDEEM = both(concat!(
-        "UPDATE join_token SET use_time = $2, use_agent_id = $3, version = version + 1 \
-         WHERE secret_sha256 = $1 AND use_time IS NULL AND revoke_time IS NULL \
-         AND expire_time > $2 RETURNING ", token_columns!()
+        "UPDATE join_token SET use_time = $2, use_agent_id = COALESCE(bound_agent_id, $3), \
+         version = version + 1 WHERE secret_sha256 = $1 AND use_time IS NULL \
+         AND revoke_time IS NULL AND expire_time > $2 RETURNING ", token_columns!()
     ));
     TOKEN_BY_HASH = both(concat!(
         "SELECT ", token_columns!(), " FROM join_token WHERE secret_sha256 = $1"
@@ -196,12 +198,14 @@ pub(super) async fn token_insert(
             token.create_time,
             creator,
             token.expire_time,
+            token.bound_agent,
         ],
     )
     .await
 }
 
-/// Spends the token whose secret has this hash, if it is unspent, unrevoked and within its time.
+/// Spends the token whose secret has this hash, if it is unspent, unrevoked and within its time:
+/// for the agent it is bound to, else for `agent`.
 pub(super) async fn token_redeem(
     tx: &mut Tx,
     secret_sha256: &str,
@@ -254,6 +258,7 @@ fn token_of(row: &Row) -> Result<JoinTokenRecord, Error> {
         id: row.parse("id")?,
         labels: row.json("labels_json")?,
         agent_name: row.text_opt("name_hint")?,
+        bound_agent: row.parse_opt("bound_agent_id")?,
         create_time: row.time("create_time")?,
         expire_time: row.time("expire_time")?,
         use_time: row.time_opt("use_time")?,

@@ -1,7 +1,8 @@
 //! Join tokens: how long they live, and how one is spent.
 //!
 //! The secret is told once and kept nowhere; what is stored is its SHA-256. A token is spent in
-//! the transaction that makes the agent, so that a join that fails leaves it unspent.
+//! the transaction that makes the agent or lets it come back, so that a join that fails leaves it
+//! unspent.
 
 use super::model::JoinTokenRecord;
 use super::store;
@@ -33,41 +34,71 @@ pub fn token_lifetime(asked: Option<SignedDuration>) -> Result<SignedDuration, E
     Ok(lifetime)
 }
 
-/// The stored form of a secret that came over the wire.
-pub fn secret_hash(secret: &[u8]) -> String {
-    HEXLOWER.encode(&TokenHash::of(secret).0)
+/// The stored form of a secret's hash.
+pub fn stored(hash: &TokenHash) -> String {
+    HEXLOWER.encode(&hash.0)
 }
 
-/// Spends a token for an agent that is being made in the same transaction.
+/// A host that shows a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    /// The name it wants.
+    pub name: &'a str,
+    /// The agent that it is already, as it says.
+    pub agent: Option<AgentId>,
+    /// The agent that it becomes where the token is for a new one.
+    pub new_agent: AgentId,
+}
+
+/// Spends a token for an agent that is made or comes back in the same transaction.
 ///
 /// Errors: `JOIN_TOKEN_INVALID`, in the same words for an unknown, spent, revoked and ended token;
 /// which it was stands in the audit (see [`redeem_refused`]). `INVALID_ARGUMENT` when the token is
-/// bound to another name.
+/// for another name, another agent, or for a new one where the host is one already.
 pub async fn redeem(
     tx: &mut Tx,
     ctx: &Context,
     secret_sha256: &str,
-    agent: AgentId,
-    agent_name: &str,
+    guest: Guest<'_>,
 ) -> Result<JoinTokenRecord, Error> {
-    let Some(token) = store::token_redeem(tx, secret_sha256, agent, ctx.now).await? else {
+    let found = store::token_redeem(tx, secret_sha256, guest.new_agent, ctx.now).await?;
+    let Some(token) = found else {
         return Err(Error::new(
             Reason::JoinTokenInvalid,
             "the join token is unknown, was used before or has ended; make a new one with \
              `provado join-token create`",
         ));
     };
-    match &token.agent_name {
-        Some(bound) if bound != agent_name => Err(Error::new(
-            Reason::InvalidArgument,
-            format!("the join token is bound to the name `{bound}`; join as that"),
-        )
-        .with("agent_name", bound)),
-        Some(_) | None => {
-            let entry = AuditEntry::done("join-token.use", "join-token", token.id).agent(agent);
-            audit_append(tx, ctx, entry).await?;
-            Ok(token)
-        }
+    refuse_stranger(&token, guest)?;
+    let agent = token.bound_agent.unwrap_or(guest.new_agent);
+    let entry = AuditEntry::done("join-token.use", "join-token", token.id).agent(agent);
+    audit_append(tx, ctx, entry).await?;
+    Ok(token)
+}
+
+/// A token is good for those only whom it was made for.
+fn refuse_stranger(token: &JoinTokenRecord, guest: Guest<'_>) -> Result<(), Error> {
+    let bound_name = token.agent_name.as_deref();
+    let refusal = match (token.bound_agent, guest.agent) {
+        (None, None) => bound_name
+            .filter(|bound| *bound != guest.name)
+            .map(|bound| format!("the join token is bound to the name `{bound}`; join as that")),
+        (None, Some(_)) => Some(format!(
+            "the join token is for a new agent, but this host is the agent `{name}` already; let \
+             it come back with a token from `provado join-token create --agent {name}`",
+            name = guest.name
+        )),
+        (Some(bound), Some(agent)) if bound != agent => Some(format!(
+            "the join token lets the agent `{}` come back, but this host is the agent `{}`",
+            bound_name.unwrap_or_default(),
+            guest.name
+        )),
+        (Some(_), _) => None,
+    };
+    match refusal {
+        Some(message) => Err(Error::new(Reason::InvalidArgument, message)
+            .with("agent_name", bound_name.unwrap_or_default())),
+        None => Ok(()),
     }
 }
 
@@ -104,12 +135,4 @@ pub async fn redeem_refused(
         .with("agent_name", agent_name);
     audit_append(&mut tx, ctx, entry).await?;
     tx.commit().await
-}
-
-/// The token with this secret, whatever became of it; for a repeated request.
-pub async fn token_of_secret(
-    tx: &mut Tx,
-    secret_sha256: &str,
-) -> Result<Option<JoinTokenRecord>, Error> {
-    store::token_by_hash(tx, secret_sha256).await
 }

@@ -3,6 +3,7 @@
 use super::model::{Caller, CallerState, JoinTokenRecord};
 use crate::request::Violations;
 use crate::request::wire::time_out;
+use provado_model::id::AgentId;
 use provado_model::label::{self, Labels};
 use provado_model::limits;
 use provado_model::state::Role;
@@ -21,6 +22,20 @@ pub(super) fn check_labels(wrong: &mut Violations, labels: &Labels) {
         if let Err(error) = label::check(key, value) {
             wrong.add("labels", error.to_string());
         }
+    }
+}
+
+/// What a new agent gets does not go with a token for one that is there.
+pub(super) fn check_bound(wrong: &mut Violations, request: &wire::CreateJoinTokenRequest) {
+    if request.agent.is_empty() {
+        return;
+    }
+    let rule = "must be empty where `agent` is given: it keeps its own";
+    if !request.labels.is_empty() {
+        wrong.add("labels", rule);
+    }
+    if !request.agent_name.is_empty() {
+        wrong.add("agent_name", rule);
     }
 }
 
@@ -70,9 +85,11 @@ pub(super) fn show_token(token: &JoinTokenRecord) -> wire::JoinToken {
         create_time: Some(time_out(token.create_time)),
         expire_time: Some(time_out(token.expire_time)),
         use_time: token.use_time.map(time_out),
-        agent: token
-            .use_agent
-            .map(|id| format!("agents/{id}"))
-            .unwrap_or_default(),
+        agent: agent_out(token.use_agent),
+        bound_agent: agent_out(token.bound_agent),
     }
+}
+
+fn agent_out(id: Option<AgentId>) -> String {
+    id.map(|id| format!("agents/{id}")).unwrap_or_default()
 }

@@ -183,7 +183,7 @@ impl Slices<'_> {
         with!(
             all,
             AccessServiceServer,
-            AccessApi::new(Arc::clone(self.access))
+            AccessApi::new(Arc::clone(self.access), Arc::<Fleet>::clone(self.fleet))
         );
         with!(all, RepositoryServiceServer, Repositories::new(self.core));
         let sessions: Arc<dyn Sessions> = self.fleet.sessions();

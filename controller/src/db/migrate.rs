@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations! {
     7, "0007_create_verify";
     8, "0008_create_catalog";
     9, "0009_accept_amnesia";
+    10, "0010_bind_join_token";
 };
 
 /// Applies what is missing. Controllers that start together on PostgreSQL wait for one another.

@@ -45,7 +45,7 @@ async fn a_value_that_cannot_be_understood_names_table_column_and_id() {
         .unwrap_err();
     assert_eq!(
         error.detail.unwrap(),
-        "column state of ? row x1 cannot be understood: `sleeping` is not a run state"
+        "column state of ? row x1 cannot be understood: `sleeping` is no run state"
     );
     assert!(row.size("count").is_err() && row.flag("count").is_err());
     assert!(row.int("missing").is_err());

@@ -102,45 +102,17 @@ pub struct AuditFilter {
     pub until_time: Option<Timestamp>,
 }
 
-/// How loud a line of a run's log is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Of use to someone who looks for a cause.
-    Debug,
-    /// A step of the work.
-    Info,
-    /// Something was odd and went on.
-    Warn,
-    /// Something went wrong.
-    Error,
-}
-
-impl LogLevel {
-    /// The level as stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl std::str::FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Debug, Self::Info, Self::Warn, Self::Error]
-            .into_iter()
-            .find(|level| level.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a log level"))
+provado_model::names! {
+    /// How loud a line of a run's log is.
+    LogLevel, "log level" {
+        /// Of use to someone who looks for a cause.
+        Debug = "debug",
+        /// A step of the work.
+        Info = "info",
+        /// Something was odd and went on.
+        Warn = "warn",
+        /// Something went wrong.
+        Error = "error",
     }
 }
 

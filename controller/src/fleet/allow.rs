@@ -104,13 +104,28 @@ impl AgentAllowList {
     }
 
     /// The same where a superseded certificate is looked at more closely.
+    ///
+    /// Errors: the same without long superseded ones; one that ended when its agent came back with
+    /// a join token is refused here too.
     pub fn check_standing(&self, sha256: &[u8; 32]) -> Result<AllowedAgent, Error> {
         let agent = self.get(sha256).ok_or_else(|| {
             Error::new(
                 Reason::CertificateRevoked,
-                "the certificate is not known, has ended or was revoked; let the agent join anew",
+                "the certificate is not known, has ended or was revoked; make a token with \
+                 `provado join-token create --agent NAME` and let the agent join with it",
             )
         })?;
+        if agent.is_replaced {
+            tracing::warn!(
+                agent.id = %agent.id,
+                agent.name = agent.name,
+                certificate.generation = agent.generation,
+                "someone holds an older copy of the identity of the agent {}: a certificate was \
+                 shown that ended when the agent came back",
+                agent.name
+            );
+            return Err(replaced(&agent.name));
+        }
         match agent.state {
             AgentState::Active => Ok(agent),
             AgentState::Locked => Err(locked(&agent.name)),
@@ -162,6 +177,17 @@ impl AgentAllowList {
         });
     }
 
+    /// The agent came back with a join token: it is in good standing, and every certificate of a
+    /// lower generation is over.
+    pub fn come_back(&self, id: AgentId, generation: u64) {
+        self.change(|known| {
+            for agent in known.values_mut().filter(|agent| agent.id == id) {
+                agent.state = AgentState::Active;
+                agent.is_replaced |= agent.generation < generation;
+            }
+        });
+    }
+
     fn change(&self, change: impl FnOnce(&mut HashMap<[u8; 32], AllowedAgent>)) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.changes = state.changes.wrapping_add(1);
@@ -191,6 +217,19 @@ pub(super) fn locked(name: &str) -> Error {
         format!(
             "the agent `{name}` is locked because it showed itself cloned; find and remove the \
              copy, then run `provado agent unlock {name}`"
+        ),
+    )
+    .with("agent", name)
+}
+
+/// The refusal of a certificate that ended when its agent came back.
+pub(super) fn replaced(name: &str) -> Error {
+    Error::new(
+        Reason::CertificateRevoked,
+        format!(
+            "the agent `{name}` has come back with a join token since this certificate was issued; \
+             if this is its host, run `provado-agent join` with that token again, else this is a \
+             copy: stop it and remove its data directory"
         ),
     )
     .with("agent", name)

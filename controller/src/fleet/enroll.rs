@@ -1,14 +1,15 @@
 //! How a host becomes an agent: a one-time token and a certificate request against an identity.
 //!
-//! Of the request's names nothing is believed; the identity is made here. Agent, certificate, the
-//! spent token and their audit events are one transaction. A repeated request with the same id
-//! gets the same answer, since the first one may have been lost on its way.
+//! Of the request's names nothing is believed; the identity is made here, or is that of the agent
+//! the token is bound to. Agent, certificate, the spent token and their audit events are one
+//! transaction. A repeated request with the same id gets the same answer, since the first one may
+//! have been lost on its way.
 
 use super::Fleet;
 use super::model::{Agent, AgentCertificate, AgentState, AllowedAgent, Host};
 use super::store::{agent, certificate};
 use super::wire;
-use crate::access::token;
+use crate::access::{JoinTokenRecord, token};
 use crate::db::Tx;
 use crate::events::{AuditEntry, Context, Event, audit_append};
 use crate::request::{
@@ -16,7 +17,7 @@ use crate::request::{
 };
 use data_encoding::HEXLOWER;
 use jiff::SignedDuration;
-use provado_identity::{IssuedCertificate, PublicKey};
+use provado_identity::{IssuedCertificate, PublicKey, TokenHash};
 use provado_model::id::{AgentId, RequestId};
 use provado_model::label::{self, Labels};
 use provado_model::{Error, Reason, limits};
@@ -39,10 +40,14 @@ pub struct Enroll {
     pub secret_sha256: String,
     /// The name the host wants.
     pub name: String,
+    /// The agent that the host says it is already.
+    pub agent: Option<AgentId>,
     /// The certificate request, DER.
     pub certificate_request: Vec<u8>,
-    /// The key that will sign manifests and proofs.
+    /// The key that signs manifests and proofs.
     pub signing_key: PublicKey,
+    /// Whether the request is signed by that key.
+    pub is_signed: bool,
     /// The recipient to which secrets are sealed.
     pub sealing_recipient: String,
     /// What the host tells of itself.
@@ -81,34 +86,42 @@ impl Enroll {
                 "must be an Ed25519 public key, 32 bytes",
             );
         }
-        let recipient = &request.sealing_recipient;
-        let is_recipient = recipient.starts_with("age1")
-            && recipient.len() <= RECIPIENT_BYTES_MAX
-            && recipient.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_recipient {
+        if !is_recipient(&request.sealing_recipient) {
             wrong.add(
                 "sealing_recipient",
                 "must be an age recipient, which begins with age1",
             );
         }
-        wrong.finish()?;
-        let facts = request.host.clone().unwrap_or_default();
-        match (request_id, secret, der, signing_key) {
-            (Some(request_id), Some(secret), Some(der), Some(signing_key)) => Ok(Self {
-                request_id,
-                digest: request_digest(request),
-                secret_sha256: token::secret_hash(&secret),
-                name: request.agent_name.clone(),
-                certificate_request: der,
-                signing_key,
-                sealing_recipient: recipient.clone(),
-                machine_id: wire::bounded(&facts.machine_id),
-                host: wire::host(&facts),
-            }),
-            _ => Err(Error::internal(
-                "a request to join was parsed without its parts",
-            )),
+        let agent = match request.agent_id.as_str() {
+            "" => None,
+            id => id.parse().ok(),
+        };
+        if agent.is_none() && !request.agent_id.is_empty() {
+            wrong.add("agent_id", "must be the id of an agent, or empty");
         }
+        wrong.finish()?;
+        let (Some(request_id), Some(secret), Some(der), Some(signing_key)) =
+            (request_id, secret, der, signing_key)
+        else {
+            let what = "a request to join was parsed without its parts";
+            return Err(Error::internal(what));
+        };
+        let facts = request.host.clone().unwrap_or_default();
+        let hash = TokenHash::of(&secret);
+        let signed = signing_key.verify(&hash.join_message(&der), &request.signature);
+        Ok(Self {
+            request_id,
+            digest: request_digest(request),
+            secret_sha256: token::stored(&hash),
+            name: request.agent_name.clone(),
+            agent,
+            certificate_request: der,
+            signing_key,
+            is_signed: signed.is_ok(),
+            sealing_recipient: request.sealing_recipient.clone(),
+            machine_id: wire::bounded(&facts.machine_id),
+            host: wire::host(&facts),
+        })
     }
 
     /// The context under which the answer is kept: whoever holds the token's secret.
@@ -120,11 +133,18 @@ impl Enroll {
     }
 }
 
+fn is_recipient(text: &str) -> bool {
+    text.starts_with("age1")
+        && text.len() <= RECIPIENT_BYTES_MAX
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 impl Fleet {
-    /// Makes an agent.
+    /// Makes an agent, or lets the one come back that the token is bound to.
     ///
     /// Errors: `JOIN_TOKEN_INVALID`, `NAME_TAKEN`, `INVALID_ARGUMENT` for a certificate request
-    /// that cannot be signed or a name that the token is not bound to.
+    /// that cannot be signed or a name or agent that the token is not bound to, `AGENT_LOCKED` for
+    /// an agent that was revoked.
     pub async fn enroll(&self, ctx: &Context, request: Enroll) -> Result<EnrollResponse, Error> {
         let mut tx = self.core.db.begin().await?;
         let kept = request.answer_context(ctx);
@@ -160,8 +180,28 @@ impl Fleet {
         ctx: &Context,
         request: &Enroll,
     ) -> Result<EnrollResponse, Error> {
-        let id = AgentId::new(self.core.clock.as_ref(), self.core.entropy.as_ref());
-        let token = token::redeem(tx, ctx, &request.secret_sha256, id, &request.name).await?;
+        let guest = token::Guest {
+            name: &request.name,
+            agent: request.agent,
+            new_agent: AgentId::new(self.core.clock.as_ref(), self.core.entropy.as_ref()),
+        };
+        let token = token::redeem(tx, ctx, &request.secret_sha256, guest).await?;
+        match token.bound_agent {
+            Some(id) => self.come_back(tx, ctx, request, (&token, id)).await,
+            None => {
+                self.join_new(tx, ctx, request, (token, guest.new_agent))
+                    .await
+            }
+        }
+    }
+
+    async fn join_new(
+        &self,
+        tx: &mut Tx,
+        ctx: &Context,
+        request: &Enroll,
+        (token, id): (JoinTokenRecord, AgentId),
+    ) -> Result<EnrollResponse, Error> {
         let issued = self.issue(&request.certificate_request, id)?;
         let made = new_agent(id, request, token.labels, ctx);
         agent::agent_insert(tx, &made).await?;
@@ -174,27 +214,23 @@ impl Fleet {
             .with("certificate_sha256", record.sha256.as_str())
             .with("signing_key", made.signing_public_key.as_str());
         audit_append(tx, ctx, entry).await?;
-        let answer = EnrollResponse {
-            agent_id: id.to_string(),
-            agent_name: made.name.clone(),
-            certificate_pem: issued.pem.clone(),
-            authority_pem: self.authorities.agents.certificate_pem(),
-            generation: 1,
-            controller_public_key: self.authorities.signing.public_key().as_bytes().to_vec(),
-        };
         let allow = self.allow.clone();
-        let allowed = AllowedAgent {
-            id,
-            name: made.name,
-            state: AgentState::Active,
-            generation: 1,
-            not_after: issued.not_after,
-            supersede_time: None,
-        };
-        let sha256 = issued.sha256;
+        let (sha256, allowed) = (issued.sha256, allowed(&issued, &made));
         tx.on_commit(move || allow.insert(sha256, allowed));
         ctx.bus.publish_on_commit(tx, Event::Agent { id });
-        Ok(answer)
+        Ok(self.answer(&made, issued))
+    }
+
+    /// What an agent is told that has joined or come back.
+    pub(super) fn answer(&self, agent: &Agent, issued: IssuedCertificate) -> EnrollResponse {
+        EnrollResponse {
+            agent_id: agent.id.to_string(),
+            agent_name: agent.name.clone(),
+            certificate_pem: issued.pem,
+            authority_pem: self.authorities.agents.certificate_pem(),
+            generation: i64::try_from(agent.certificate_generation).unwrap_or(i64::MAX),
+            controller_public_key: self.authorities.signing.public_key().as_bytes().to_vec(),
+        }
     }
 
     /// Signs a certificate for an agent.
@@ -229,6 +265,19 @@ fn new_agent(id: AgentId, request: &Enroll, labels: Labels, ctx: &Context) -> Ag
     }
 }
 
+/// What the allow-list holds of the newest certificate of an agent.
+pub(super) fn allowed(issued: &IssuedCertificate, agent: &Agent) -> AllowedAgent {
+    AllowedAgent {
+        id: agent.id,
+        name: agent.name.clone(),
+        state: agent.state,
+        generation: agent.certificate_generation,
+        not_after: issued.not_after,
+        supersede_time: None,
+        is_replaced: false,
+    }
+}
+
 /// What is stored of a certificate that was just signed.
 pub(super) fn certificate_record(
     issued: &IssuedCertificate,
@@ -242,5 +291,6 @@ pub(super) fn certificate_record(
         not_before: issued.not_before,
         not_after: issued.not_after,
         supersede_time: None,
+        is_replaced: false,
     }
 }

@@ -13,6 +13,7 @@ pub mod model;
 pub mod plan;
 mod progress;
 mod renew;
+mod returning;
 mod session;
 pub mod sessions;
 mod standing;

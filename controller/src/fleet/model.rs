@@ -6,46 +6,9 @@ use provado_model::label::Labels;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal {
-        $($(#[$vdoc:meta])* $variant:ident = $text:literal,)*
-    })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$vdoc])* $variant,)*
-        }
-
-        impl $name {
-            /// The name as stored.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)*
-                    _ => Err(format!("`{text}` is not {}", $what)),
-                }
-            }
-        }
-    )*};
-}
-
-names! {
+provado_model::names! {
     /// Where an agent stands.
-    AgentState, "an agent state" {
+    AgentState, "agent state" {
         /// Enrolled, waits for an operator's approval.
         Pending = "pending",
         /// In good standing.
@@ -56,7 +19,7 @@ names! {
         Revoked = "revoked",
     }
     /// What is known of an instance.
-    InstanceState, "an instance state" {
+    InstanceState, "instance state" {
         /// It answered when its agent last told of it.
         Up = "up",
         /// It did not answer.
@@ -67,7 +30,7 @@ names! {
         Gone = "gone",
     }
     /// Whether a database is still there.
-    DatabaseState, "a database state" {
+    DatabaseState, "database state" {
         /// It was there when its instance was last looked at.
         Present = "present",
         /// It has vanished; its backups remain.
@@ -160,6 +123,8 @@ pub struct AgentCertificate {
     pub not_after: Timestamp,
     /// Since when a newer one is in use, or it was replaced unused.
     pub supersede_time: Option<Timestamp>,
+    /// Whether the agent came back with a join token since, which ended it.
+    pub is_replaced: bool,
 }
 
 /// What the live allow-list holds of one certificate.
@@ -177,6 +142,8 @@ pub struct AllowedAgent {
     pub not_after: Timestamp,
     /// Since when a newer one is in use.
     pub supersede_time: Option<Timestamp>,
+    /// Whether the agent came back with a join token since, which ended it.
+    pub is_replaced: bool,
 }
 
 /// A running PostgreSQL server.

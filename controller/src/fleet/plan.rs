@@ -15,6 +15,8 @@ pub enum Generation {
     Superseded,
     /// The agent says another generation than its certificate has.
     Mismatch,
+    /// The agent came back with a join token since: an operator said that another holder is it.
+    Replaced,
 }
 
 /// Judges the certificate in use and the generation that the agent says it has.
@@ -22,7 +24,9 @@ pub enum Generation {
 /// An answer to a renewal may be lost, so a certificate counts until a newer one was *used*; from
 /// then on only a copy would still show it.
 pub fn generation(certificate: &AgentCertificate, stated: u64) -> Generation {
-    if certificate.generation != stated {
+    if certificate.is_replaced {
+        Generation::Replaced
+    } else if certificate.generation != stated {
         Generation::Mismatch
     } else if certificate.supersede_time.is_some() {
         Generation::Superseded
@@ -230,6 +234,34 @@ mod tests {
             },
             Contest::TakeOver,
         );
+    }
+
+    #[test]
+    fn a_certificate_counts_until_a_newer_one_is_used_or_the_agent_came_back() {
+        let time = jiff::Timestamp::UNIX_EPOCH;
+        let current = AgentCertificate {
+            sha256: String::new(),
+            agent: AgentId::from_uuid(Uuid::nil()),
+            generation: 3,
+            not_before: time,
+            not_after: time,
+            supersede_time: None,
+            is_replaced: false,
+        };
+        assert_eq!(generation(&current, 3), Generation::Current);
+        assert_eq!(generation(&current, 4), Generation::Mismatch);
+        let superseded = AgentCertificate {
+            supersede_time: Some(time),
+            ..current
+        };
+        assert_eq!(generation(&superseded, 3), Generation::Superseded);
+        let replaced = AgentCertificate {
+            is_replaced: true,
+            ..superseded
+        };
+        // Whatever it says of itself: it locks nobody.
+        assert_eq!(generation(&replaced, 3), Generation::Replaced);
+        assert_eq!(generation(&replaced, 4), Generation::Replaced);
     }
 
     #[test]

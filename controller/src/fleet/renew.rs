@@ -1,8 +1,9 @@
 //! The next generation of an agent's certificate, and what an old one gives away.
 
 use super::Fleet;
-use super::enroll::certificate_record;
-use super::model::{AgentState, AllowedAgent};
+use super::allow::replaced;
+use super::enroll::{allowed, certificate_record};
+use super::model::{Agent, AgentState};
 use super::plan::{self, Generation};
 use super::store::{agent, certificate};
 use crate::db::Tx;
@@ -75,7 +76,7 @@ impl Fleet {
             .await?
             .ok_or_else(|| unknown(peer))?;
         let next = row.certificate_generation.saturating_add(1);
-        if !agent::agent_renew(tx, peer.id, row.certificate_generation).await? {
+        if !agent::agent_renew(tx, peer.id, row.certificate_generation, used).await? {
             return Err(Error::new(
                 Reason::VersionStale,
                 "the certificate was renewed at the same time; try again",
@@ -93,15 +94,11 @@ impl Fleet {
             .with("certificate_sha256", record.sha256.as_str());
         audit_append(tx, ctx, entry).await?;
         let allow = self.allow.clone();
-        let allowed = AllowedAgent {
-            id: peer.id,
-            name: row.name,
-            state: AgentState::Active,
-            generation: next,
-            not_after: issued.not_after,
-            supersede_time: None,
+        let renewed = Agent {
+            certificate_generation: next,
+            ..row
         };
-        let sha256 = issued.sha256;
+        let (sha256, allowed) = (issued.sha256, allowed(&issued, &renewed));
         tx.on_commit(move || allow.insert(sha256, allowed));
         Ok(RenewCertificateResponse {
             certificate_pem: issued.pem,
@@ -156,6 +153,13 @@ impl Fleet {
         let row = agent::agent_by_id(&mut tx, peer.id)
             .await?
             .ok_or_else(|| unknown(peer))?;
+        let sha256 = HEXLOWER.encode(&peer.sha256);
+        let shown = certificate::certificate_get(&mut tx, peer.id, &sha256).await?;
+        if shown.is_some_and(|shown| shown.is_replaced) {
+            // The agent came back while this stream was judged; its copy locks it no more.
+            tx.rollback().await?;
+            return Ok(replaced(&peer.name));
+        }
         if row.state == AgentState::Active {
             agent::agent_set_state(&mut tx, &row, AgentState::Locked, why).await?;
             let entry = AuditEntry::done("agent.lock", "agent", peer.id)
@@ -211,7 +215,7 @@ impl Fleet {
 
 /// Why the certificate that the peer came with shows a clone, if it does. Errors:
 /// `INVALID_ARGUMENT` for another generation than the certificate's, `CERTIFICATE_REVOKED` for an
-/// unknown one.
+/// unknown one and for one that ended when the agent came back.
 async fn clone_sign(
     tx: &mut Tx,
     peer: &AgentPeer,
@@ -223,6 +227,7 @@ async fn clone_sign(
         .ok_or_else(|| unknown(peer))?;
     match plan::generation(&found, stated_generation) {
         Generation::Current => Ok(None),
+        Generation::Replaced => Err(replaced(&peer.name)),
         Generation::Mismatch => Err(Error::new(
             Reason::InvalidArgument,
             format!(

@@ -78,6 +78,8 @@ pub enum Cut {
     Revoked,
     /// The agent is locked: it showed itself cloned.
     Cloned,
+    /// The agent came back with a join token, so that whoever is here is not it.
+    CameBack,
     /// The same process, or the one after it, opened a newer stream.
     Replaced,
     /// The controller is about to stop.

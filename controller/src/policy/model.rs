@@ -6,48 +6,16 @@ use provado_model::id::{AgentId, CallerId, RepositoryId};
 use provado_model::random::{self, Entropy};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use zeroize::Zeroize;
 
-macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident, $what:literal {
-        $($(#[$vdoc:meta])* $variant:ident = $text:literal,)*
-    })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$vdoc])* $variant,)*
-        }
-
-        impl $name {
-            /// The name as stored.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($text => Ok(Self::$variant),)*
-                    _ => Err(format!("`{text}` is not {}", $what)),
-                }
-            }
-        }
-    )*};
-}
-
-names! {
+provado_model::names! {
     /// What sort of place it is.
-    RepositoryKind, "a repository kind" {
+    RepositoryKind, "repository kind" {
         /// A directory on the host of one agent.
         File = "file",
     }
     /// Where it stands.
-    RepositoryState, "a repository state" {
+    RepositoryState, "repository state" {
         /// Declared; its descriptor has not been made.
         Declared = "declared",
         /// Its descriptor is there: ready for backups.

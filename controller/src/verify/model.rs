@@ -2,47 +2,16 @@
 
 use jiff::Timestamp;
 use provado_model::id::{AgentId, BackupId, InstanceId, ProofId, RunId};
-use std::fmt;
-use std::str::FromStr;
 
-/// What a proof shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProofLevel {
-    /// The backup was restored; contents could not be compared.
-    Restored,
-    /// Every row, every fingerprint and the inventory are equal.
-    Equal,
-    /// Equal, and the operator's assertions hold.
-    EqualAndAssertions,
-}
-
-impl ProofLevel {
-    /// The level as stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Restored => "restored",
-            Self::Equal => "equal",
-            Self::EqualAndAssertions => "equal_assertions",
-        }
-    }
-}
-
-impl fmt::Display for ProofLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for ProofLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "restored" => Ok(Self::Restored),
-            "equal" => Ok(Self::Equal),
-            "equal_assertions" => Ok(Self::EqualAndAssertions),
-            _ => Err(format!("`{text}` is not a level of proof")),
-        }
+provado_model::names! {
+    /// What a proof shows.
+    ProofLevel, "level of proof" {
+        /// The backup was restored; contents could not be compared.
+        Restored = "restored",
+        /// Every row, every fingerprint and the inventory are equal.
+        Equal = "equal",
+        /// Equal, and the operator's assertions hold.
+        EqualAndAssertions = "equal_assertions",
     }
 }
 

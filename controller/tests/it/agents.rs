@@ -6,7 +6,8 @@ use provado_identity::{JoinToken, SigningKey, TlsKey, pem};
 use provado_model::random::OsEntropy;
 use provado_proto::agent::v1 as agent;
 use rustls::ClientConfig;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use std::sync::Arc;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -26,15 +27,21 @@ impl EnrollKeys {
     }
 
     pub(crate) fn request(self, name: &str, token: &JoinToken) -> (Self, agent::EnrollRequest) {
+        let certificate_request_pem = request_pem(&self.tls);
+        let pem = certificate_request_pem.as_bytes();
+        let der = CertificateSigningRequestDer::from_pem_slice(pem).unwrap();
+        let message = token.hash_secret().join_message(&der);
         let request = agent::EnrollRequest {
             request_id: request_id(),
             token: data_encoding::HEXLOWER.encode(token.secret()),
             agent_name: name.to_owned(),
-            certificate_request_pem: request_pem(&self.tls),
+            certificate_request_pem,
             signing_public_key: self.signing.public_key().as_bytes().to_vec(),
             sealing_recipient: "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
                 .to_owned(),
             host: Some(host(name)),
+            agent_id: String::new(),
+            signature: self.signing.sign(&message).unwrap().0.to_vec(),
         };
         (self, request)
     }
@@ -58,6 +65,7 @@ pub(crate) struct TestAgent {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) key: TlsKey,
+    pub(crate) signing: SigningKey,
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) roots: Vec<CertificateDer<'static>>,
     pub(crate) generation: i64,
@@ -76,6 +84,7 @@ impl TestAgent {
             id: answer.agent_id,
             name: answer.agent_name,
             key: keys.tls,
+            signing: keys.signing,
             chain: pem::certificates(&answer.certificate_pem).unwrap(),
             roots: pem::certificates(&answer.authority_pem).unwrap(),
             generation: answer.generation,
@@ -88,10 +97,28 @@ impl TestAgent {
             id: self.id.clone(),
             name: self.name.clone(),
             key: TlsKey::from_pem(&self.key.to_pem()).unwrap(),
+            signing: SigningKey::from_pem(&self.signing.to_pem().unwrap()).unwrap(),
             chain: self.chain.clone(),
             roots: self.roots.clone(),
             generation: self.generation,
         }
+    }
+
+    /// Its request to join with a token: it tells which agent it is, and has its old keys.
+    pub(crate) fn request(&self, token: &JoinToken) -> (EnrollKeys, agent::EnrollRequest) {
+        let same = self.copy();
+        let keys = EnrollKeys {
+            tls: same.key,
+            signing: same.signing,
+        };
+        let (keys, mut request) = keys.request(&self.name, token);
+        request.agent_id.clone_from(&self.id);
+        (keys, request)
+    }
+
+    /// Joins once more with this token.
+    pub(crate) async fn come_back(&self, world: &World, token: &JoinToken) -> Result<Self, Status> {
+        Self::join(world, token, self.request(token)).await
     }
 
     pub(crate) async fn dial(&self, world: &World) -> Result<Channel, Status> {

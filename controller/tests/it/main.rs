@@ -15,6 +15,7 @@ mod inventory;
 mod joining;
 mod program;
 mod renewal;
+mod returning;
 mod roles;
 mod session;
 mod world;

@@ -135,19 +135,25 @@ impl Fleet {
         let token = self
             .provado(&["join-token", "create", "--label", "env=test"])?
             .ok()?;
-        let mut join = as_user(&program("provado-agent")?);
-        join.arg("join")
-            .arg(token.trim())
-            .args(["--name", name])
-            .arg("--config")
-            .arg(&config);
-        run(join)?.ok().context("joining")?;
+        join_as(&token, &config, &["--name", name])?;
         self.agents.push(AgentProcess {
             name: name.to_owned(),
             config,
             data,
             daemon: None,
         });
+        self.start_agent(name)
+    }
+
+    /// Stops an agent and lets it come back with a token that is bound to it.
+    pub fn come_back(&mut self, name: &str) -> Result<()> {
+        self.agent(name).stop(SOON)?;
+        let token = self
+            .provado(&["join-token", "create", "--agent", name])?
+            .ok()?;
+        let agent = self.agents.iter().find(|agent| agent.name == name);
+        let agent = agent.with_context(|| format!("no agent {name}"))?;
+        join_as(&token, &agent.config, &[])?;
         self.start_agent(name)
     }
 
@@ -254,6 +260,13 @@ impl Fleet {
     pub fn own(&self, path: &Path) -> Result<()> {
         own(path)
     }
+}
+
+fn join_as(token: &str, config: &Path, more: &[&str]) -> Result<()> {
+    let mut join = as_user(&program("provado-agent")?);
+    join.arg("join").arg(token.trim()).args(more);
+    join.arg("--config").arg(config);
+    run(join)?.ok().context("joining").map(drop)
 }
 
 /// A TCP port on loopback that nobody uses at this moment.

@@ -25,6 +25,8 @@ use zeroize::Zeroizing;
 
 const PREFIX: &str = "provado-join:v1:";
 const ANY_PREFIX: &str = "provado-join:";
+/// What the message that a joining host signs begins with.
+const MESSAGE_PREFIX: &[u8] = b"provado join request v1\n";
 const FIXED_BYTES: usize = 32 + 32;
 const CHECKSUM_BYTES: usize = 8;
 /// Longest address, in bytes: a host name of 255 and a port.
@@ -186,6 +188,12 @@ impl TokenHash {
     /// The hash of a secret as it came over the wire, of whatever length.
     pub fn of(secret: &[u8]) -> Self {
         Self(sha256(secret))
+    }
+
+    /// What a host signs with its signing key when it joins with this token: that the certificate
+    /// asked for (PKCS#10 in DER) is for the holder of that key.
+    pub fn join_message(&self, certificate_request: &[u8]) -> Vec<u8> {
+        [MESSAGE_PREFIX, &self.0, certificate_request].concat()
     }
 
     /// Whether this is the hash of the secret; compared in constant time.

@@ -1,13 +1,13 @@
 //! The states of runs, attempts and backups, as they are named everywhere.
 //!
-//! Which state follows which is decided in the controller's `lifecycle`; here are only the names.
-
-use std::fmt;
-use std::str::FromStr;
+//! Which state follows which is decided in the controller's `lifecycle`; here are only the names,
+//! and [`names!`], with which other things get names the same way.
+//!
+//! [`names!`]: crate::names
 
 /// The text names no state (or kind) of this sort.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("`{text}` is not a {what}")]
+#[error("`{text}` is no {what}")]
 pub struct StateError {
     /// Which enum was asked for.
     pub what: &'static str,
@@ -15,7 +15,10 @@ pub struct StateError {
     pub text: String,
 }
 
-macro_rules! states {
+/// Makes enums whose values have one name each, the same in SQL, JSON and logs. The text after an
+/// enum's name says what it is, for the error of a name that it does not have.
+#[macro_export]
+macro_rules! names {
     ($($(#[$doc:meta])* $name:ident, $what:literal {
         $($(#[$vdoc:meta])* $variant:ident = $text:literal,)*
     })*) => {$(
@@ -37,24 +40,24 @@ macro_rules! states {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl FromStr for $name {
-            type Err = StateError;
-            fn from_str(text: &str) -> Result<Self, StateError> {
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::state::StateError;
+            fn from_str(text: &str) -> ::std::result::Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|state| state.as_str() == text).ok_or_else(|| {
-                    StateError { what: $what, text: text.chars().take(64).collect() }
+                    $crate::state::StateError { what: $what, text: text.chars().take(64).collect() }
                 })
             }
         }
     )*};
 }
 
-states! {
+names! {
     /// What a run is for.
     RunKind, "run kind" {
         /// Dump a database and store it.
@@ -187,7 +190,7 @@ mod tests {
         }
         assert_eq!(
             "RUNNING".parse::<RunState>().unwrap_err().to_string(),
-            "`RUNNING` is not a run state"
+            "`RUNNING` is no run state"
         );
     }
 }

@@ -44,7 +44,7 @@ impl FleetApi {
 
     async fn agent_get(&self, name: &str) -> Result<wire::Agent, Error> {
         let mut tx = self.fleet.core.db.read().await?;
-        let found = resolve_agent(&mut tx, name).await?;
+        let found = resolve_agent(&mut tx, "name", name).await?;
         let shown = self.show_agent(&mut tx, &found).await?;
         tx.rollback().await?;
         Ok(shown)
@@ -98,7 +98,7 @@ impl FleetApi {
                 .agent
                 .ok_or_else(|| Error::internal("a kept answer has no agent"));
         }
-        let found = resolve_agent(&mut tx, &change.name).await?;
+        let found = resolve_agent(&mut tx, "name", &change.name).await?;
         match change.method {
             REVOKE => {
                 fleet
@@ -194,7 +194,7 @@ impl FleetApi {
         let agent = if request.agent.is_empty() {
             None
         } else {
-            Some(resolve_agent(&mut tx, &request.agent).await?.id)
+            Some(resolve_agent(&mut tx, "agent", &request.agent).await?.id)
         };
         let rows = instance::instance_list(&mut tx, &after, agent, size.saturating_add(1)).await?;
         let page = Page::cut(rows, size);
@@ -217,10 +217,14 @@ impl FleetApi {
 const REVOKE: &str = "RevokeAgent";
 const UNLOCK: &str = "UnlockAgent";
 
-/// The agent of `agents/{agent}`: by name, id or unique beginning of an id. Errors:
+/// The agent of `agents/{agent}` in a request: by name, id or unique beginning of an id. Errors:
 /// `AGENT_NOT_FOUND`, `NAME_AMBIGUOUS`, `INVALID_ARGUMENT`.
-async fn resolve_agent(tx: &mut Tx, name: &str) -> Result<Agent, Error> {
-    let found = match reference::<AgentId>("name", "agents", name)? {
+pub(in crate::fleet) async fn resolve_agent(
+    tx: &mut Tx,
+    field: &'static str,
+    name: &str,
+) -> Result<Agent, Error> {
+    let found = match reference::<AgentId>(field, "agents", name)? {
         Reference::Id(id) => agent::agent_by_id(tx, id).await?,
         Reference::Name(text) => agent::agent_by_name(tx, &text).await?,
         // Hexadecimal digits may be a name as well, and a name is never shortened.

@@ -7,6 +7,7 @@ mod rate;
 mod show;
 
 pub use administration::FleetApi;
+pub(super) use administration::resolve_agent;
 pub use connected::SessionApi;
 pub use joining::EnrollmentApi;
 

@@ -4,6 +4,7 @@ use super::stream::Outbound;
 use super::witness::Shown;
 use super::{attempts::Throttle, hello};
 use crate::events::{Actor, Context, Event};
+use crate::fleet::allow::replaced;
 use crate::fleet::sessions::{Command, Cut, Session, Sessions};
 use crate::fleet::{AgentPeer, Fleet};
 use crate::request::status;
@@ -250,6 +251,7 @@ impl Line<'_> {
                 format!("the agent `{name}` was revoked"),
             )
             .with("agent", name)),
+            Cut::CameBack => Err(replaced(name)),
             Cut::Cloned => Err(Error::new(
                 Reason::AgentCloned,
                 format!("the agent `{name}` showed itself cloned and is locked"),

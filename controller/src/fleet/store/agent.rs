@@ -41,10 +41,19 @@ statements! {
          session_start_time = $9, last_seen_time = $9 WHERE id = $1 AND state = 'active'",
     );
     // Compared and incremented in one statement: of two that renew from the same generation, one
-    // finds that it has moved.
+    // finds that it has moved. One that was let back in meanwhile renews from no older one.
     AGENT_RENEW = both(
         "UPDATE agent SET certificate_generation = certificate_generation + 1 \
-         WHERE id = $1 AND certificate_generation = $2 AND state = 'active'",
+         WHERE id = $1 AND certificate_generation = $2 AND first_certificate_generation <= $3 \
+         AND state = 'active'",
+    );
+    // Only an agent that was let in once comes back; the lock is taken off, a revocation stays.
+    AGENT_COME_BACK = both(
+        "UPDATE agent SET state = 'active', state_reason = NULL, version = version + 1, \
+         certificate_generation = $4, first_certificate_generation = $4, sealing_recipient = $5, \
+         os_json = $6, agent_version = $7, machine_id = $8, boot_id = $9 \
+         WHERE id = $1 AND version = $2 AND certificate_generation = $3 \
+         AND state IN ('active', 'locked')",
     );
     AGENT_SEEN = both(
         "UPDATE agent SET last_seen_time = $2 \
@@ -131,13 +140,17 @@ pub async fn agent_set_state(
     if changed == 1 {
         return Ok(());
     }
-    Err(Error::new(
+    Err(stale(agent))
+}
+
+fn stale(agent: &Agent) -> Error {
+    Error::new(
         Reason::VersionStale,
         format!(
             "the agent `{}` changed at the same time; try again",
             agent.name
         ),
-    ))
+    )
 }
 
 /// Forgets the machine id, so that the next hello sets it anew.
@@ -186,9 +199,44 @@ pub async fn agent_greet(
     Ok(changed == 1)
 }
 
-/// Moves the certificate's generation on from `generation`; false when it is another by now.
-pub async fn agent_renew(tx: &mut Tx, id: AgentId, generation: u64) -> Result<bool, Error> {
-    Ok(tx.execute(AGENT_RENEW, &values![id, generation]).await? == 1)
+/// Moves the certificate's generation on from `generation`, for whoever shows that of generation
+/// `used`; false when the first is another by now, or the agent came back and the second ended.
+pub async fn agent_renew(
+    tx: &mut Tx,
+    id: AgentId,
+    generation: u64,
+    used: u64,
+) -> Result<bool, Error> {
+    let changed = tx
+        .execute(AGENT_RENEW, &values![id, generation, used])
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Makes `now` the agent, of whom nothing was changed since it was read as `before`: a generation
+/// above, in good standing, on the host told of. Certificates of lower generations are over. Error:
+/// `VERSION_STALE`.
+pub async fn agent_come_back(tx: &mut Tx, before: &Agent, now: &Agent) -> Result<(), Error> {
+    let changed = tx
+        .execute(
+            AGENT_COME_BACK,
+            &values![
+                before.id,
+                before.version,
+                before.certificate_generation,
+                now.certificate_generation,
+                now.sealing_recipient,
+                serde_json::json!(now.host).to_string(),
+                now.host.agent_version,
+                now.machine_id,
+                now.host.boot_id,
+            ],
+        )
+        .await?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(stale(before))
 }
 
 /// Notes when an agent was last heard; never moves back.

@@ -6,19 +6,26 @@ use jiff::Timestamp;
 use provado_model::Error;
 use provado_model::id::AgentId;
 
+macro_rules! columns {
+    () => {
+        "sha256, agent_id, generation, not_before_time, not_after_time, revoke_time, \
+         (SELECT first_certificate_generation FROM agent WHERE agent.id = agent_id) \
+         AS first_certificate_generation"
+    };
+}
+
 statements! {
     CERTIFICATE_INSERT = both(
         "INSERT INTO agent_certificate (sha256, agent_id, generation, not_before_time, \
          not_after_time) VALUES ($1, $2, $3, $4, $5)",
     );
-    CERTIFICATE_GET = both(
-        "SELECT sha256, agent_id, generation, not_before_time, not_after_time, revoke_time \
-         FROM agent_certificate WHERE sha256 = $1 AND agent_id = $2",
-    );
-    CERTIFICATE_NEWEST = both(
-        "SELECT sha256, agent_id, generation, not_before_time, not_after_time, revoke_time \
-         FROM agent_certificate WHERE agent_id = $1 ORDER BY generation DESC LIMIT 1",
-    );
+    CERTIFICATE_GET = both(concat!(
+        "SELECT ", columns!(), " FROM agent_certificate WHERE sha256 = $1 AND agent_id = $2"
+    ));
+    CERTIFICATE_NEWEST = both(concat!(
+        "SELECT ", columns!(),
+        " FROM agent_certificate WHERE agent_id = $1 ORDER BY generation DESC LIMIT 1"
+    ));
     CERTIFICATE_SUPERSEDE_OLDER = both(
         "UPDATE agent_certificate SET revoke_time = $3 \
          WHERE agent_id = $1 AND generation < $2 AND revoke_time IS NULL",
@@ -35,7 +42,8 @@ statements! {
         "SELECT agent_certificate.sha256 AS sha256, agent.id AS id, agent.name AS name, \
          agent.state AS state, agent_certificate.generation AS generation, \
          agent_certificate.not_after_time AS not_after_time, \
-         agent_certificate.revoke_time AS revoke_time \
+         agent_certificate.revoke_time AS revoke_time, \
+         agent.first_certificate_generation AS first_certificate_generation \
          FROM agent_certificate JOIN agent ON agent.id = agent_certificate.agent_id \
          WHERE agent_certificate.not_after_time > $1",
     );
@@ -134,6 +142,7 @@ pub async fn certificate_allowed(
                 generation: row.size("generation")?,
                 not_after: row.time("not_after_time")?,
                 supersede_time: row.time_opt("revoke_time")?,
+                is_replaced: is_replaced(row)?,
             };
             Ok((row.text("sha256")?, agent))
         })
@@ -148,5 +157,10 @@ fn certificate_of(row: &Row) -> Result<AgentCertificate, Error> {
         not_before: row.time("not_before_time")?,
         not_after: row.time("not_after_time")?,
         supersede_time: row.time_opt("revoke_time")?,
+        is_replaced: is_replaced(row)?,
     })
+}
+
+fn is_replaced(row: &Row) -> Result<bool, Error> {
+    Ok(row.size("generation")? < row.size("first_certificate_generation")?)
 }

@@ -6,52 +6,18 @@ use provado_model::id::{
 };
 use provado_model::label::Labels;
 use provado_model::state::{BackupCheck, BackupKeep};
-use std::fmt;
-use std::str::FromStr;
 
-/// How much of the database a backup holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Selection {
-    /// Everything.
-    Full,
-    /// Definitions only.
-    Schema,
-    /// Rows only.
-    Data,
-    /// Tables chosen by pattern.
-    Tables,
-}
-
-impl Selection {
-    /// Every value.
-    pub const ALL: &'static [Self] = &[Self::Full, Self::Schema, Self::Data, Self::Tables];
-
-    /// The selection as stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Schema => "schema",
-            Self::Data => "data",
-            Self::Tables => "tables",
-        }
-    }
-}
-
-impl fmt::Display for Selection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Selection {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|selection| selection.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a selection"))
+provado_model::names! {
+    /// How much of the database a backup holds.
+    Selection, "selection" {
+        /// Everything.
+        Full = "full",
+        /// Definitions only.
+        Schema = "schema",
+        /// Rows only.
+        Data = "data",
+        /// Tables chosen by pattern.
+        Tables = "tables",
     }
 }
 

@@ -147,3 +147,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_joining_host_signs_is_about_one_token_and_one_certificate_request() {
+    let hash = token("a:80").hash_secret();
+    let message = hash.join_message(b"request");
+    assert!(message.starts_with(b"provado join request v1\n"));
+    assert_ne!(message, hash.join_message(b"other"));
+    assert_ne!(message, TokenHash::of(b"other").join_message(b"request"));
+}
