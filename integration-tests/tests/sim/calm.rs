@@ -12,7 +12,7 @@ impl World {
     /// Lets everything come to its end; what has not is a violation.
     pub(crate) async fn calm_down(&mut self) -> Result<(), String> {
         self.log.push("calm".to_owned());
-        self.only_one_controller().await;
+        self.only_one_controller().await?;
         let mut rest = 0;
         for _ in 0..ROUNDS_MAX {
             let before = self.picture.clone();
@@ -38,14 +38,20 @@ impl World {
         ))
     }
 
-    async fn only_one_controller(&mut self) {
-        while self.controllers.len() > 1 {
-            let oldest = self.controllers[0].number;
-            self.crash_controller(oldest);
+    /// The one that is not over goes on. Where only others are left, which can never dispatch
+    /// again, a new one is started in their place.
+    async fn only_one_controller(&mut self) -> Result<(), String> {
+        let epoch = self.picture.epoch;
+        let over = self.controllers.iter().filter(|it| it.core.epoch() < epoch);
+        let over: Vec<usize> = over.map(|it| it.number).collect();
+        for number in over {
+            self.crash_controller(number);
         }
         if self.controllers.is_empty() {
-            self.start_controller().await;
+            let number = self.start_controller().await;
+            self.conclude(format!("c{number} starts")).await?;
         }
+        Ok(())
     }
 
     async fn everyone_connects(&mut self) -> Result<(), String> {
