@@ -5,6 +5,7 @@ mod inventory;
 mod sweep;
 
 pub use inventory::Inventory;
+pub use sweep::{report_interrupted, settle_acknowledged};
 
 use crate::config::Config;
 use crate::executor::{Executor, Jobs, Means, RealJobs};

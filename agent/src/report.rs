@@ -308,7 +308,7 @@ impl Reporter {
 }
 
 /// Whether a repeat would be answered in the same way for ever.
-fn is_final(error: &CallError) -> bool {
+pub fn is_final(error: &CallError) -> bool {
     match error.reason {
         Some(reason) => matches!(
             reason,
@@ -323,7 +323,8 @@ fn is_final(error: &CallError) -> bool {
     }
 }
 
-fn controller_word(answer: &ReportAttemptResponse) -> Option<ControllerWord> {
+/// The controller's signature in an answer, where it gave one.
+pub fn controller_word(answer: &ReportAttemptResponse) -> Option<ControllerWord> {
     let sign_time = answer.countersign_time.and_then(wire::instant)?;
     (answer.accepted && !answer.countersignature.is_empty()).then(|| ControllerWord {
         signature: STANDARD.encode(&answer.countersignature),

@@ -8,6 +8,7 @@ mod running;
 mod slices;
 
 pub use running::Running;
+pub use slices::Stages;
 
 use crate::access::{Access, Endpoint};
 use crate::audit::CheckpointTask;

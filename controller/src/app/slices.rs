@@ -50,6 +50,53 @@ pub(super) struct Slices<'a> {
     pub(super) superseded: &'a CancellationToken,
 }
 
+/// What the tasks of the stages are made from.
+#[derive(Debug)]
+pub struct Stages<'a> {
+    /// The ground.
+    pub core: &'a Core,
+    /// Agents and their streams.
+    pub fleet: &'a Arc<Fleet>,
+    /// Identities that ride on runs.
+    pub sealed: &'a SealedIdentities,
+    /// The controller's signing key.
+    pub key: &'a Arc<SigningKey>,
+    /// How long things take at most, and how much there may be of them.
+    pub times: DispatchTimes,
+    /// How often the audit chain is signed at most.
+    pub checkpoint_period: Duration,
+}
+
+impl Stages<'_> {
+    /// Every task that moves runs and what belongs to them, with what wakes it. A test that steps
+    /// tasks itself takes them from here, so that it steps those which the controller runs.
+    pub fn tasks(&self) -> Vec<(Arc<dyn Task>, &'static [Topic])> {
+        let core = self.core;
+        let sessions: Arc<dyn Sessions> = self.fleet.sessions();
+        let dispatch = Dispatch::new(core, sessions, self.sealed.clone()).with_times(self.times);
+        let sign = CheckpointTask::new(core.clone(), Arc::clone(self.key), self.checkpoint_period);
+        let verify = VerifyTask::new(core.clone(), Arc::clone(self.key));
+        vec![
+            (Arc::new(FleetTask(Arc::clone(self.fleet))), &[]),
+            (Arc::new(ClockTask::new(core.clone())), &[]),
+            (Arc::new(ReadyTask::new(core.clone())), ReadyTask::TOPICS),
+            (Arc::new(AdmitTask::new(core.clone())), AdmitTask::TOPICS),
+            (Arc::new(PartsTask::new(core.clone())), PartsTask::TOPICS),
+            (
+                Arc::new(DispatchTask::new(dispatch.clone())),
+                DispatchTask::TOPICS,
+            ),
+            (
+                Arc::new(CancelTask::new(dispatch.clone())),
+                CancelTask::TOPICS,
+            ),
+            (Arc::new(ReapTask::new(dispatch)), ReapTask::TOPICS),
+            (Arc::new(verify), VerifyTask::TOPICS),
+            (Arc::new(sign), &[]),
+        ]
+    }
+}
+
 /// Collects services and their names, so that each has its health told.
 struct Collected {
     routes: Routes,
@@ -110,41 +157,25 @@ impl Slices<'_> {
             let waker = supervisor.add(task);
             core.bus.subscribe(topics, &waker);
         };
-        add(Arc::new(FleetTask(Arc::clone(self.fleet))), &[]);
         add(Arc::new(AccessTask(Arc::clone(self.access))), &[]);
         add(
             Arc::new(CertificateTask(Arc::clone(self.certificates))),
             &[],
         );
-        add(Arc::new(ClockTask::new(core.clone())), &[]);
-        add(Arc::new(ReadyTask::new(core.clone())), ReadyTask::TOPICS);
-        add(Arc::new(AdmitTask::new(core.clone())), AdmitTask::TOPICS);
-        add(Arc::new(PartsTask::new(core.clone())), PartsTask::TOPICS);
-        let sessions: Arc<dyn Sessions> = self.fleet.sessions();
-        let times = DispatchTimes {
-            agent_attempts_max: self.config.limits.agent_attempts_max.into(),
-            ..DispatchTimes::default()
+        let stages = Stages {
+            core,
+            fleet: self.fleet,
+            sealed: &self.sealed,
+            key: &signing_key(self.authorities)?,
+            times: DispatchTimes {
+                agent_attempts_max: self.config.limits.agent_attempts_max.into(),
+                ..DispatchTimes::default()
+            },
+            checkpoint_period: Duration::from_secs(self.config.limits.checkpoint_seconds),
         };
-        let dispatch = Dispatch::new(core, sessions, self.sealed.clone()).with_times(times);
-        add(
-            Arc::new(DispatchTask::new(dispatch.clone())),
-            DispatchTask::TOPICS,
-        );
-        add(
-            Arc::new(CancelTask::new(dispatch.clone())),
-            CancelTask::TOPICS,
-        );
-        add(Arc::new(ReapTask::new(dispatch)), ReapTask::TOPICS);
-        let key = signing_key(self.authorities)?;
-        add(
-            Arc::new(VerifyTask::new(core.clone(), Arc::clone(&key))),
-            VerifyTask::TOPICS,
-        );
-        let period = Duration::from_secs(self.config.limits.checkpoint_seconds);
-        add(
-            Arc::new(CheckpointTask::new(core.clone(), key, period)),
-            &[],
-        );
+        for (task, topics) in stages.tasks() {
+            add(task, topics);
+        }
         let probes = Probes::new();
         let superseded = self.superseded.clone();
         let health = HealthTask::new(core.clone(), &probes, supervisor.health(), superseded);

@@ -25,7 +25,7 @@ pub use allow::AgentAllowList;
 pub use enroll::Enroll;
 pub use progress::{LiveProgress, ProgressBoard, progress_from_json, progress_to_json};
 pub use renew::AgentPeer;
-pub use session::SessionTimes;
+pub use session::{SessionStream, SessionTimes};
 pub use sessions::{Command, Cut, SendError, SessionRegistry, Sessions};
 pub use task::FleetTask;
 

@@ -1,8 +1,7 @@
 //! `SessionService`: the stream, the inventory and the renewal of one agent, each about itself.
 
 use crate::events::Context;
-use crate::fleet::session::{Inbound, SessionStream};
-use crate::fleet::{AgentPeer, Fleet, wire};
+use crate::fleet::{AgentPeer, Fleet, SessionStream, wire};
 use crate::request::{Caller, Violations, request_digest, request_id_of, status};
 use provado_model::Error;
 use provado_proto::agent::v1::session_service_server::SessionService;
@@ -90,10 +89,8 @@ impl SessionService for SessionApi {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let actor = Caller::of_request(&request).map_err(status)?.actor();
         let peer = AgentPeer::of(&request).map_err(status)?;
-        let inbound = Inbound::new(request.into_inner());
-        let fleet = Arc::clone(&self.fleet);
-        let stream = SessionStream::new(|outbound| fleet.drive(peer, actor, inbound, outbound));
-        Ok(Response::new(stream))
+        let inbound = request.into_inner();
+        Ok(Response::new(self.fleet.serve_stream(peer, actor, inbound)))
     }
 
     async fn sync_inventory(

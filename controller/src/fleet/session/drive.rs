@@ -1,6 +1,6 @@
 //! One stream from hello to its end.
 
-use super::stream::Outbound;
+use super::stream::{Outbound, SessionStream};
 use super::witness::Shown;
 use super::{attempts::Throttle, hello};
 use crate::events::{Actor, Context, Event};
@@ -8,8 +8,8 @@ use crate::fleet::allow::replaced;
 use crate::fleet::sessions::{Command, Cut, Session, Sessions};
 use crate::fleet::{AgentPeer, Fleet};
 use crate::request::status;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
 use provado_model::{Error, Reason};
 use provado_proto::agent::v1::session_request::Message;
 use provado_proto::agent::v1::{Drain, HeartbeatAck, SessionRequest, Welcome};
@@ -19,19 +19,12 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 /// What comes from the agent.
-pub(in crate::fleet) type Received = Result<SessionRequest, Status>;
+type Received = Result<SessionRequest, Status>;
 
 /// The reading end of a session's stream.
-pub(in crate::fleet) struct Inbound(BoxStream<'static, Received>);
+pub(super) struct Inbound(BoxStream<'static, Received>);
 
 impl Inbound {
-    /// Reads from a stream of messages.
-    pub(in crate::fleet) fn new(
-        stream: impl futures_util::Stream<Item = Received> + Send + 'static,
-    ) -> Self {
-        Self(stream.boxed())
-    }
-
     /// The next message; none at the end.
     pub(super) async fn next(&mut self) -> Option<Received> {
         self.0.next().await
@@ -42,8 +35,20 @@ impl Inbound {
 const RECONNECT_DELAY_SECONDS: i64 = 1;
 
 impl Fleet {
+    /// The agent's stream, whoever carries its messages: the listener, or a test that delivers
+    /// them one by one. It works in a task of its own, which ends when the stream is dropped.
+    pub fn serve_stream(
+        self: &Arc<Self>,
+        peer: AgentPeer,
+        actor: Actor,
+        inbound: impl Stream<Item = Result<SessionRequest, Status>> + Send + 'static,
+    ) -> SessionStream {
+        let (fleet, inbound) = (Arc::clone(self), Inbound(inbound.boxed()));
+        SessionStream::new(|outbound| fleet.drive(peer, actor, inbound, outbound))
+    }
+
     /// Serves one stream until it ends.
-    pub(in crate::fleet) async fn drive(
+    async fn drive(
         self: Arc<Self>,
         peer: AgentPeer,
         actor: Actor,

@@ -11,8 +11,7 @@ mod hello;
 mod stream;
 mod witness;
 
-pub(super) use drive::Inbound;
-pub(super) use stream::SessionStream;
+pub use stream::SessionStream;
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ impl fmt::Debug for SessionStream {
 
 impl SessionStream {
     /// A stream for the session that `drive` makes of the writing end. It begins at once.
-    pub fn new<F>(drive: impl FnOnce(Outbound) -> F) -> Self
+    pub(super) fn new<F>(drive: impl FnOnce(Outbound) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -63,14 +63,14 @@ impl Stream for SessionStream {
 
 /// The writing end of a session's stream; numbers the messages.
 #[derive(Debug)]
-pub struct Outbound {
+pub(super) struct Outbound {
     sender: mpsc::Sender<Item>,
     sequence: i64,
 }
 
 impl Outbound {
     /// Writes a message; false when nobody reads any more, or so slowly that it is the same.
-    pub async fn send(
+    pub(super) async fn send(
         &mut self,
         message: provado_proto::agent::v1::session_response::Message,
     ) -> bool {
@@ -84,7 +84,7 @@ impl Outbound {
     }
 
     /// Ends the stream with an error.
-    pub async fn fail(&mut self, status: Status) {
+    pub(super) async fn fail(&mut self, status: Status) {
         // Nobody reads any more: then nobody needs the reason either.
         let _ = tokio::time::timeout(SEND_WAIT, self.sender.send(Err(status))).await;
     }

@@ -4,6 +4,7 @@
 mod collect;
 mod corpus;
 mod damage;
+mod mutations;
 mod properties;
 mod selection;
 mod server;

@@ -20,3 +20,6 @@ pub(crate) use write::{ManifestWriter, SealedWriter};
 
 /// Version of the manifest's form.
 pub const MANIFEST_VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests;
