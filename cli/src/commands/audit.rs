@@ -1,6 +1,7 @@
 //! `provado audit`: the chain of what was done. `export` writes it to a file, `verify` recomputes
 //! it: from the controller, or from an export with no controller at all.
 
+use crate::connect::Line;
 use crate::context::{Context, unary};
 use crate::error::{CliError, Exit, Result};
 use crate::listing::{self, Ask, Limit};
@@ -14,7 +15,6 @@ use provado_proto::operator::v1::{
 };
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use tonic::transport::Channel;
 
 /// What to do with the audit chain.
 #[derive(Debug, clap::Subcommand)]
@@ -209,7 +209,7 @@ pub(crate) fn damage(why: &str) -> Report {
 }
 
 async fn events(
-    audit: &mut AuditServiceClient<Channel>,
+    audit: &mut AuditServiceClient<Line>,
     after: i64,
     ask: Ask,
 ) -> Result<ListAuditEventsResponse> {
