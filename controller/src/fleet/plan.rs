@@ -279,6 +279,8 @@ mod tests {
 
     #[test]
     fn a_name_is_given_up_by_what_nobody_tells_of_any_more() {
+        use AgentState::{Active, Locked, Revoked};
+        use InstanceState::{Down, Gone, Up};
         let (one, other) = (
             AgentId::from_uuid(Uuid::from_u128(1)),
             AgentId::from_uuid(Uuid::from_u128(2)),
@@ -308,8 +310,6 @@ mod tests {
                 "{state:?} {agents_state:?} {wish:?} {asking:?}"
             );
         };
-        use AgentState::{Active, Locked, Revoked};
-        use InstanceState::{Down, Gone, Up};
         check(Gone, Active, Wish::Configured, (one, 5433), true);
         check(Gone, Active, Wish::Usual, (one, 5432), true);
         check(Gone, Active, Wish::Usual, (one, 5433), false);

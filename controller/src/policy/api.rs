@@ -201,13 +201,15 @@ pub async fn repository_find(
     let found = match reference::<RepositoryId>(field, "repositories", name)? {
         Reference::Id(id) => repository_by_id(tx, id).await?,
         Reference::Name(name) => repository_by_name(tx, &name).await?,
-        Reference::Part(part) => match repository_by_name(tx, &part).await? {
-            Some(found) => Some(found),
-            None => {
+        Reference::Part(part) => {
+            let named = repository_by_name(tx, &part).await?;
+            if named.is_some() {
+                named
+            } else {
                 let found = repository_by_prefix(tx, &part).await?;
                 only(found, "repository", name, |it| it.facts.name.clone())?
             }
-        },
+        }
     };
     found.ok_or_else(|| not_found(Reason::RepositoryNotFound, "repository", name))
 }

@@ -22,13 +22,15 @@ pub async fn agent(tx: &mut Tx, field: &'static str, name: &str) -> Result<Agent
     let found = match reference::<AgentId>(field, "agents", name)? {
         Reference::Id(id) => agent_by_id(tx, id).await?,
         Reference::Name(name) => agent_by_name(tx, &name).await?,
-        Reference::Part(part) => match agent_by_name(tx, &part).await? {
-            Some(found) => Some(found),
-            None => {
+        Reference::Part(part) => {
+            let named = agent_by_name(tx, &part).await?;
+            if named.is_some() {
+                named
+            } else {
                 let found = agent_by_prefix(tx, &part).await?;
                 only(found, "agent", name, |agent| agent.name.clone())?
             }
-        },
+        }
     };
     found.ok_or_else(|| not_found(Reason::AgentNotFound, "agent", name))
 }
@@ -39,13 +41,15 @@ pub async fn instance(tx: &mut Tx, field: &'static str, name: &str) -> Result<In
     let found = match reference::<InstanceId>(field, "instances", name)? {
         Reference::Id(id) => instance_by_id(tx, id).await?,
         Reference::Name(name) => instance_by_name(tx, &name).await?,
-        Reference::Part(part) => match instance_by_name(tx, &part).await? {
-            Some(found) => Some(found),
-            None => {
+        Reference::Part(part) => {
+            let named = instance_by_name(tx, &part).await?;
+            if named.is_some() {
+                named
+            } else {
                 let found = instance_by_prefix(tx, &part).await?;
                 only(found, "instance", name, |instance| instance.name.clone())?
             }
-        },
+        }
     };
     found.ok_or_else(|| not_found(Reason::InstanceNotFound, "instance", name))
 }

@@ -16,6 +16,7 @@ proptest! {
         hash in "[ -~]{0,70}",
         sequence in any::<u64>(),
         epoch in any::<u64>(),
+        accepted_epoch in any::<u64>(),
         time_micros in any::<i64>(),
     ) {
         for text in [any_text, format!("provado-audit/{}\n", lines.join("\n"))] {
@@ -24,7 +25,7 @@ proptest! {
             }
         }
         let head = ChainHead { sequence, hash };
-        let checkpoint = Checkpoint { controller, head, epoch, time_micros };
+        let checkpoint = Checkpoint { controller, head, epoch, accepted_epoch, time_micros };
         let body = checkpoint.body();
         prop_assert_eq!(&body.parse::<Checkpoint>().unwrap(), &checkpoint);
         // Nothing may be added to it or left out of it.

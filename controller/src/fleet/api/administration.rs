@@ -228,13 +228,15 @@ pub(in crate::fleet) async fn resolve_agent(
         Reference::Id(id) => agent::agent_by_id(tx, id).await?,
         Reference::Name(text) => agent::agent_by_name(tx, &text).await?,
         // Hexadecimal digits may be a name as well, and a name is never shortened.
-        Reference::Part(part) => match agent::agent_by_name(tx, &part).await? {
-            Some(found) => Some(found),
-            None => {
+        Reference::Part(part) => {
+            let named = agent::agent_by_name(tx, &part).await?;
+            if named.is_some() {
+                named
+            } else {
                 let found = agent::agent_by_prefix(tx, &part).await?;
                 only(found, "agent", name, |agent| agent.name.clone())?
             }
-        },
+        }
     };
     found.ok_or_else(|| not_found(Reason::AgentNotFound, "agent", name))
 }
@@ -245,13 +247,15 @@ async fn resolve_instance(tx: &mut Tx, name: &str) -> Result<Instance, Error> {
     let found = match reference::<InstanceId>("name", "instances", name)? {
         Reference::Id(id) => instance::instance_by_id(tx, id).await?,
         Reference::Name(text) => instance::instance_by_name(tx, &text).await?,
-        Reference::Part(part) => match instance::instance_by_name(tx, &part).await? {
-            Some(found) => Some(found),
-            None => {
+        Reference::Part(part) => {
+            let named = instance::instance_by_name(tx, &part).await?;
+            if named.is_some() {
+                named
+            } else {
                 let found = instance::instance_by_prefix(tx, &part).await?;
                 only(found, "instance", name, |instance| instance.name.clone())?
             }
-        },
+        }
     };
     found.ok_or_else(|| not_found(Reason::InstanceNotFound, "instance", name))
 }

@@ -141,9 +141,9 @@ pub async fn amnesia_clear(
     let Some(why) = &state.amnesia_reason else {
         return Ok(false);
     };
-    let stale = |what: String| Error::new(Reason::VersionStale, what).with("epoch", state.epoch);
+    let outdated = |what: String| Error::new(Reason::VersionStale, what).with("epoch", state.epoch);
     if epoch != state.epoch {
-        return Err(stale(format!(
+        return Err(outdated(format!(
             "the controller is in epoch {}, not {epoch}: it has learned more since you looked; \
              look again with `provado controller show`",
             state.epoch
@@ -151,7 +151,7 @@ pub async fn amnesia_clear(
     }
     if tx.execute(AMNESIA_CLEAR, &values![state.version]).await? != 1 {
         let what = "the controller's state was changed at the same time; look again";
-        return Err(stale(what.to_owned()));
+        return Err(outdated(what.to_owned()));
     }
     let entry = AuditEntry::done("controller.accept-amnesia", "controller", state.id)
         .with("epoch", state.epoch)

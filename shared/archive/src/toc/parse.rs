@@ -274,13 +274,7 @@ fn parse_entry(cursor: &mut Cursor, toc: &Toc, limits: Limits) -> Result<TocEntr
     if desc.is_empty() {
         return Err(bad("an entry is of no kind"));
     }
-    let section = match cursor.int()? {
-        1 => Section::None,
-        2 => Section::PreData,
-        3 => Section::Data,
-        4 => Section::PostData,
-        _ => return Err(bad("an entry is in no known section")),
-    };
+    let section = section(cursor.int()?).ok_or_else(|| bad("an entry is in no known section"))?;
     let defn_at = cursor.position;
     let defn = text(cursor, limits, &mut exact)?;
     let defn_end = cursor.position;
@@ -328,6 +322,16 @@ fn parse_entry(cursor: &mut Cursor, toc: &Toc, limits: Limits) -> Result<TocEntr
             extra: extra_at,
         },
     })
+}
+
+fn section(number: i64) -> Option<Section> {
+    match number {
+        1 => Some(Section::None),
+        2 => Some(Section::PreData),
+        3 => Some(Section::Data),
+        4 => Some(Section::PostData),
+        _ => None,
+    }
 }
 
 fn dependencies(cursor: &mut Cursor, limits: Limits) -> Result<Vec<DumpId>, ReadError> {

@@ -3,7 +3,7 @@
 use super::assemble::{Assembler, Pack, Totals};
 use super::pipeline::WorkerTimes;
 use super::{Busy, ManifestTail, Origin, WriterOptions, WrittenBackup};
-use crate::document::{BackupDocument, ObjectDigest, PackDigest};
+use crate::document::{BackupDocument, ObjectDigest, PackDigest, SignedDocument};
 use crate::error::Result;
 use crate::hash::to_hex;
 use crate::key::{BackupObject, Key};
@@ -71,16 +71,8 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
     storer.are_there(&repository, options.backup.instance_id, &packs)?;
     // INV-COMMIT: only now, and by nothing else, does the backup come to be.
     storer.put_spool(key(BackupObject::Manifest), &manifest)?;
-    let object = key(BackupObject::Document);
-    let trust = [options.signer.public_key()];
-    let document = BackupDocument::from_bytes(
-        &document_bytes,
-        options.backup,
-        Trust::Keys(&trust),
-        object.as_str(),
-    )?;
     Ok(WrittenBackup {
-        document,
+        document: signed(&document_bytes, &options)?,
         document_bytes,
         new_packs: packs.iter().filter(|p| p.new).map(|p| p.id).collect(),
         new_segment_count: totals.new_segments,
@@ -91,6 +83,13 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
             ..busy(&shared.times)
         },
     })
+}
+
+/// The document as everybody else will read it.
+fn signed(bytes: &[u8], options: &WriterOptions) -> Result<SignedDocument> {
+    let object = Key::backup(options.backup, BackupObject::Document);
+    let trust = [options.signer.public_key()];
+    BackupDocument::from_bytes(bytes, options.backup, Trust::Keys(&trust), object.as_str())
 }
 
 /// Notes how many bytes of each pack the finished table refers to. What is added up on the way
