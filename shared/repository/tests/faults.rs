@@ -210,10 +210,7 @@ fn a_sweep_spares_the_young_and_the_living() {
     place.write(1, None, &content);
     // As if killed just before its commit: everything but the manifest is there.
     place.write(2, None, &content);
-    let manifest = Key::backup(
-        backup_ref(2),
-        provado_repository::key::BackupObject::Manifest,
-    );
+    let manifest = Key::backup(backup_ref(2), BackupObject::Manifest);
     place.memory.tamper(&manifest, None);
     let facts = place.block_on(place.repository().sweep_facts()).unwrap();
     let young = plan_sweep(&facts, &rules(&place, Vec::new()));

@@ -1,6 +1,7 @@
 //! The end of a backup: table, listing, document and, last, the manifest.
 
 use super::assemble::{Assembler, Pack, Totals};
+use super::pipeline::WorkerTimes;
 use super::{Busy, ManifestTail, Origin, WriterOptions, WrittenBackup};
 use crate::document::{BackupDocument, ObjectDigest, PackDigest};
 use crate::error::Result;
@@ -39,13 +40,7 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
     let parent_warnings = shared.parent.warnings.clone();
     let table_packs: Vec<TablePack> = packs.iter().map(table_pack).collect();
     let (table, referenced) = table.finish(options.backup.backup_id, &table_packs)?;
-    // What was added up on the way counts a segment again where it was no longer remembered; the
-    // table has each once.
-    for (pack, referenced) in packs.iter_mut().zip(&referenced) {
-        pack.referenced = *referenced;
-    }
-    totals.stored = referenced.iter().sum();
-    totals.reused = packs.iter().filter(|p| !p.new).map(|p| p.referenced).sum();
+    count(&referenced, &mut packs, &mut totals);
     let listing = listing.finish()?;
     for section in tail.sections {
         manifest.section(section)?;
@@ -92,12 +87,29 @@ pub(super) fn commit(assembler: Assembler, tail: ManifestTail) -> Result<Written
         reused_segment_count: totals.reused_segments,
         warnings: parent_warnings,
         busy: Busy {
-            hash: nanos(&shared.times.hash),
-            compress: nanos(&shared.times.compress),
-            encrypt: nanos(&shared.times.encrypt),
             store: options.clock.monotonic().since(start) + store_time,
+            ..busy(&shared.times)
         },
     })
+}
+
+/// Notes how many bytes of each pack the finished table refers to. What is added up on the way
+/// would count a segment again where it was no longer remembered; the table has each once.
+fn count(referenced: &[u64], packs: &mut [Pack], totals: &mut Totals) {
+    for (pack, bytes) in packs.iter_mut().zip(referenced) {
+        pack.referenced = *bytes;
+    }
+    totals.stored = referenced.iter().sum();
+    totals.reused = packs.iter().filter(|p| !p.new).map(|p| p.referenced).sum();
+}
+
+fn busy(times: &WorkerTimes) -> Busy {
+    Busy {
+        hash: nanos(&times.hash),
+        compress: nanos(&times.compress),
+        encrypt: nanos(&times.encrypt),
+        store: Duration::ZERO,
+    }
 }
 
 /// The header of the manifest: what the caller said of the source, and what is known here.
