@@ -61,7 +61,7 @@ async fn the_inventory_waits_for_a_lock_no_longer_than_the_dump() {
     let agent = Agent::ready(&[&server]).await;
     let holder = holder(&server).await;
     let job = waiting_at_most(agent.backup_job(&server, "source"), 1);
-    let outcome = bounded(agent.run(Kind::Backup(job))).await;
+    let outcome = bounded(Box::pin(agent.run(Kind::Backup(job)))).await;
     assert_eq!(
         reason(&outcome),
         Reason::LockTimeout.as_str(),
@@ -84,7 +84,8 @@ async fn a_cancel_ends_a_wait_for_a_lock_and_its_backend() {
         cancel.cancel();
         watcher
     };
-    let (outcome, mut watcher) = tokio::join!(bounded(agent.run(Kind::Backup(job))), canceling);
+    let (outcome, mut watcher) =
+        tokio::join!(bounded(Box::pin(agent.run(Kind::Backup(job)))), canceling);
     assert_eq!(outcome.result(), AttemptResult::Canceled, "{outcome:#?}");
     until(&mut watcher, OURS, 0).await;
 }
@@ -112,7 +113,7 @@ async fn a_cancel_ends_pg_dumpall() {
         cancel.cancel();
     });
     let job = agent.backup_job(&server, "source");
-    let outcome = bounded(agent.run(Kind::Backup(job))).await;
+    let outcome = bounded(Box::pin(agent.run(Kind::Backup(job)))).await;
     canceler.await.unwrap();
     assert_eq!(outcome.result(), AttemptResult::Canceled, "{outcome:#?}");
     let pid = std::fs::read_to_string(mark).unwrap();
@@ -120,10 +121,7 @@ async fn a_cancel_ends_pg_dumpall() {
 }
 
 /// A socket behind which the first connection meets one server and all later ones another.
-async fn swapping(
-    first: &ServerAddress,
-    later: &ServerAddress,
-) -> (ServerAddress, tempfile::TempDir) {
+fn swapping(first: &ServerAddress, later: &ServerAddress) -> (ServerAddress, tempfile::TempDir) {
     let directory = tempfile::Builder::new().prefix("ps").tempdir().unwrap();
     let socket = |address: &ServerAddress| format!("{}/.s.PGSQL.{}", address.host, address.port);
     let host = directory.path().to_string_lossy().into_owned();
@@ -149,11 +147,11 @@ async fn swapping(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_swapped_after_it_was_identified_is_not_backed_up() {
     let (meant, other) = (with_sample(15).await, with_sample(15).await);
-    let (address, _directory) = swapping(&meant.address(), &other.address()).await;
+    let (address, _directory) = swapping(&meant.address(), &other.address());
     let agent = Agent::at(std::slice::from_ref(&address));
     agent.init().await;
     let job = agent.backup_job_at(&address, "source");
-    let outcome = bounded(agent.run(Kind::Backup(job))).await;
+    let outcome = bounded(Box::pin(agent.run(Kind::Backup(job)))).await;
     assert_eq!(
         reason(&outcome),
         Reason::TargetChanged.as_str(),
