@@ -74,8 +74,8 @@ impl FileBackend {
         self.root.path.join(key.as_str())
     }
 
-    /// Runs work on paths. Before and after it the root must be the directory that was opened: where
-    /// a file system was unmounted meanwhile, nothing is "not there" and nothing was stored.
+    /// Runs work on paths. Before and after it the root must be the directory that was opened:
+    /// where a file system was unmounted meanwhile, nothing is "not there" and nothing was stored.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> BackendResult<T> + Send + 'static,
