@@ -15,7 +15,7 @@ use provado_controller::config::Config as ControllerConfig;
 use provado_model::Reason;
 use provado_proto::operator::v1::{
     Agent as Known, AgentState, CreateJoinTokenRequest, CreateRepositoryRequest, GetAgentRequest,
-    RepositoryKind, RunInitRequest,
+    GetRepositoryRequest, RepositoryKind, RepositoryState, RunInitRequest,
 };
 use provado_repository::keys::{Identity, IdentityFile};
 use std::fmt::Display;
@@ -236,6 +236,7 @@ async fn connected(agent: &provado_agent::app::Running) -> Result<()> {
     }
 }
 
+/// Makes the repository where it is not ready: at the first start, or after one that was cut short.
 async fn repository_once(operator: &Context, home: &Path, key: &Path) -> Result<()> {
     let text = std::fs::read_to_string(key).map_err(|e| trouble("the key cannot be read", &e))?;
     let identity = Identity::from_file_text(&text).map_err(|e| trouble("the key", &e))?;
@@ -251,15 +252,24 @@ async fn repository_once(operator: &Context, home: &Path, key: &Path) -> Result<
         recipients: vec![identity.recipient().to_string()],
         ..CreateRepositoryRequest::default()
     };
+    let name = format!("repositories/{REPOSITORY}");
+    let wanted = GetRepositoryRequest { name: name.clone() };
     let mut repositories = operator.repositories().await?;
-    let made = match repositories.create_repository(request).await {
-        Ok(answer) => answer.into_inner().repository,
-        Err(status) if status.code() == tonic::Code::AlreadyExists => return Ok(()),
+    match repositories.get_repository(wanted).await {
+        Ok(found) => {
+            let found = found.into_inner().repository.unwrap_or_default();
+            if found.state() == RepositoryState::Ready {
+                return Ok(());
+            }
+        }
+        Err(status) if status.code() == tonic::Code::NotFound => {
+            repositories.create_repository(request).await?;
+        }
         Err(status) => return Err(status.into()),
-    };
+    }
     let request = RunInitRequest {
         request_id: operator.request_id(),
-        repository: made.map(|made| made.name).unwrap_or_default(),
+        repository: name,
         ..RunInitRequest::default()
     };
     let answer = operator.runs().await?.run_init(request).await?.into_inner();
