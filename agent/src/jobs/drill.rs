@@ -10,10 +10,11 @@ mod large_objects;
 mod parts;
 mod proof;
 mod stage;
+mod verdict;
 
 use super::context::JobContext;
-use super::load::words::Class;
-use super::load::{LoadOrder, Loaded, WorkWatch, load};
+use super::load::ground::{self, Extent};
+use super::load::{LoadOrder, WorkWatch, load};
 use super::place;
 use super::restore::prepare::{jobs_count, threads};
 use super::source::{self, OpenBackup};
@@ -23,7 +24,6 @@ use crate::postgres::inspect::error_text;
 use crate::postgres::inventory::{
     self, CompareOptions, Created, Owners, Privileges, Scope as CompareScope, compare,
 };
-use crate::postgres::throwaway::Troubles;
 use crate::postgres::tools::{Purpose, ToolSet, Tools as _, choose};
 use contents::Compared;
 use proof::ProofFacts;
@@ -34,6 +34,7 @@ use provado_proto::common::v1::{Phase, Scope};
 use sqlx::PgConnection;
 use stage::Stage;
 use std::collections::HashMap;
+use verdict::{blame, broken, difference_error, said, unreadable};
 
 /// What a drill found.
 struct Findings {
@@ -109,39 +110,6 @@ pub(super) async fn run(job: DrillJob, context: &JobContext) -> Result<Outcome, 
         large_object_count: wire(findings.compared.large_objects.len() as u64),
     };
     Ok(work.outcome(Detail::Drill(detail), failure.as_ref()))
-}
-
-fn difference_error(differences: &[Difference]) -> Error {
-    let first = differences.first().cloned().unwrap_or_default();
-    Error::new(
-        Reason::DrillFoundDifference,
-        format!(
-            "the restored database differs from the backup's record in {} places, first {}: {} \
-             should be {:?}, is {:?}; do not rely on this backup, make a new one now",
-            differences.len(),
-            first.object,
-            first.aspect,
-            first.expected,
-            first.found
-        ),
-    )
-}
-
-/// A failure of the drill itself. A cancel stays one.
-fn broken(error: Error) -> Error {
-    match error.reason {
-        Reason::Canceled | Reason::DeadlineExceeded => error,
-        _ => {
-            let text = super::failure(&error).message;
-            Error::new(
-                Reason::DrillBroken,
-                format!(
-                    "the drill could not be carried out, nothing is known of the backup: {text}"
-                ),
-            )
-            .with("cause", error.reason)
-        }
-    }
 }
 
 fn check_scope(backup: &OpenBackup) -> Result<(), Error> {
@@ -223,19 +191,6 @@ async fn plan(backup: &OpenBackup, tools: &ToolSet, work: &mut Work<'_>) -> Resu
     ))
 }
 
-/// Differences that came with trouble of this host say nothing of the backup.
-fn blame(findings: Findings, troubles: &Troubles) -> Result<Findings, Error> {
-    match troubles.first() {
-        Some(trouble) if !findings.differences.is_empty() && !findings.is_unreadable => {
-            Err(broken(Error::new(
-                Reason::ToolFailed,
-                format!("the throw-away server lacked something on this host: {trouble}"),
-            )))
-        }
-        _ => Ok(findings),
-    }
-}
-
 async fn on_stage(
     (job, backup): (&DrillJob, &OpenBackup),
     (stage, plan): (&Stage, Plan),
@@ -245,6 +200,13 @@ async fn on_stage(
 ) -> Result<Findings, Error> {
     let context = work.context;
     let mut remarks = stage.prepare(backup, work).await.map_err(broken)?;
+    let is_part = !backup.reader.header().table_patterns.is_empty();
+    let extent = if is_part { Extent::Part } else { Extent::Whole };
+    let to = (stage::DATABASE, work.hands.application_name.as_str());
+    let selected = &plan.selected.dump_ids;
+    ground::lay(&stage.address, to, backup, selected, extent)
+        .await
+        .map_err(broken)?;
     work.phase(Phase::Restoring, "restoring");
     let order = LoadOrder {
         backup: backup.clone(),
@@ -286,7 +248,7 @@ async fn on_stage(
         Phase::Comparing,
         "comparing rows, fingerprints and definitions",
     );
-    let mut differences = said(&loaded, &mut remarks).map_err(broken)?;
+    let mut differences = said(&loaded, is_part, &mut remarks).map_err(broken)?;
     let selected = &plan.selected.dump_ids;
     let (compared, found) = compare_all(backup, stage, (jobs, selected), work)
         .await
@@ -316,45 +278,6 @@ async fn compare_all(
     stage.properties(backup, work).await?;
     differences.extend(definitions(backup, (stage, &mut connection), selected, work).await?);
     Ok((compared, differences))
-}
-
-/// Stored data that cannot be read back is the backup's fault, not the drill's.
-fn unreadable(error: &Error) -> Findings {
-    Findings {
-        differences: vec![Difference {
-            object: "stored data".to_owned(),
-            aspect: "readability".to_owned(),
-            expected: "readable".to_owned(),
-            found: super::failure(error).message,
-        }],
-        compared: Compared::default(),
-        remarks: Vec::new(),
-        recovery_millis: 1,
-        is_unreadable: true,
-    }
-}
-
-/// Errors of `pg_restore` are differences; what it only grumbles about is a remark. An extension
-/// that could not be made is the work of its package, which is not in the backup.
-fn said(loaded: &Loaded, remarks: &mut Vec<String>) -> Result<Vec<Difference>, Error> {
-    let mut out = Vec::new();
-    for message in &loaded.messages {
-        match message.class {
-            Class::Notice => {}
-            Class::Difference if message.is_of_an_extension() => {
-                let text = format!("an extension could not be made here: {}", message.text);
-                return Err(Error::new(Reason::ExtensionsMissing, text));
-            }
-            Class::Ignorable => remarks.push(format!("pg_restore: {}", message.text)),
-            Class::Difference | Class::Fatal => out.push(Difference {
-                object: "pg_restore".to_owned(),
-                aspect: "error".to_owned(),
-                expected: String::new(),
-                found: message.text.clone(),
-            }),
-        }
-    }
-    Ok(out)
 }
 
 async fn definitions(

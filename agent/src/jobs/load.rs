@@ -7,6 +7,7 @@
 
 mod data;
 mod directory;
+pub(super) mod ground;
 mod watch;
 pub(super) mod words;
 

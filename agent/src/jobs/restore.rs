@@ -11,6 +11,7 @@ pub(super) mod prepare;
 mod room;
 
 use super::context::JobContext;
+use super::load::ground::{self, Extent};
 use super::load::words::Class;
 use super::load::{LoadOrder, Loaded, WorkWatch, load};
 use super::place;
@@ -30,7 +31,7 @@ use provado_proto::agent::v1::{
     Difference, Outcome, RestoreJob, RestoreOutcome, RestoreVerdict, outcome::Detail,
 };
 use provado_proto::common::v1::Phase;
-use provado_proto::repository::v1::Inventory;
+use provado_proto::repository::v1::{DatabaseFacts, Inventory};
 use sqlx::Connection as _;
 use std::collections::BTreeMap;
 
@@ -98,6 +99,29 @@ async fn remove_anew(address: &ServerAddress, name: &str) -> Result<(), PgError>
     database::drop_ours(&mut connection, name).await
 }
 
+/// Makes the database under its provisional name, empty and closed to others. Returns what the
+/// backup says of its own.
+async fn make(ready: &mut Ready, name: &str, work: &Work<'_>) -> Result<DatabaseFacts, Error> {
+    let query = |error| place::query_failed(&error);
+    let facts = ready.backup.inventory.database.clone().unwrap_or_default();
+    let major = ready.reached.major();
+    database::create(&mut ready.connection, name, &facts, major)
+        .await
+        .map_err(query)?;
+    database::close_to_public(&mut ready.connection, name)
+        .await
+        .map_err(query)?;
+    let extent = if ready.is_partial {
+        Extent::Part
+    } else {
+        Extent::Whole
+    };
+    let to = (name, work.hands.application_name.as_str());
+    let selected = &ready.selected.dump_ids;
+    ground::lay(&ready.reached.address, to, &ready.backup, selected, extent).await?;
+    Ok(facts)
+}
+
 async fn into_new(
     job: &RestoreJob,
     ready: &mut Ready,
@@ -116,14 +140,7 @@ async fn into_new(
         }
         context.info(format!("roles made: {}", made.created.join(", ")));
     }
-    let facts = ready.backup.inventory.database.clone().unwrap_or_default();
-    let major = ready.reached.major();
-    database::create(&mut ready.connection, name, &facts, major)
-        .await
-        .map_err(query)?;
-    database::close_to_public(&mut ready.connection, name)
-        .await
-        .map_err(query)?;
+    let facts = make(ready, name, work).await?;
 
     let start = context.clock.monotonic();
     work.phase(Phase::Restoring, "restoring");

@@ -168,10 +168,10 @@ fn contents_of(reader: &BackupReader) -> FoundContents {
 
 /// What the document tells. One of this agent's own is vouched for once more, as in the report
 /// that the controller has lost.
-fn told(signed: &SignedDocument, signer: &dyn Signer) -> Result<FoundBackup, Error> {
-    let document = &signed.document;
-    let description_signature = if signed.signer == signer.public_key() {
-        let message = statement::description(document.backup_id, &signed.sha256);
+fn told(found: &SignedDocument, signer: &dyn Signer) -> Result<FoundBackup, Error> {
+    let document = &found.document;
+    let description_signature = if found.signer == signer.public_key() {
+        let message = statement::description(document.backup_id, &found.sha256);
         let signature = signer.sign(&message);
         signature
             .map_err(|error| Error::internal("a description was not signed").caused_by(error))?
@@ -182,8 +182,8 @@ fn told(signed: &SignedDocument, signer: &dyn Signer) -> Result<FoundBackup, Err
     Ok(FoundBackup {
         backup_id: document.backup_id.to_string(),
         instance_id: document.instance_id.to_string(),
-        description_sha256: signed.sha256.to_vec(),
-        signer_public_key: signed.signer.0.to_vec(),
+        description_sha256: found.sha256.to_vec(),
+        signer_public_key: found.signer.0.to_vec(),
         description_signature,
         run_id: document.run_id.to_string(),
         attempt_id: document.attempt_id.to_string(),

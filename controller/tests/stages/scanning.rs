@@ -81,15 +81,15 @@ fn found(world: &World, backup: BackupId) -> agent::FoundBackup {
     }
 }
 
-fn contents(database: &str) -> Option<agent::FoundContents> {
-    Some(agent::FoundContents {
+fn contents(database: &str) -> agent::FoundContents {
+    agent::FoundContents {
         database_name: database.to_owned(),
         database_oid: 16_386,
         table_count: 2,
         row_count: 10,
         labels: [("why".to_owned(), "test".to_owned())].into(),
         ..agent::FoundContents::default()
-    })
+    }
 }
 
 async fn get(world: &World, name: &str) -> Result<operator::Backup, Status> {
@@ -109,7 +109,7 @@ async fn what_the_catalogue_has_lost_comes_back_once_and_is_unchecked() {
     other.description_sha256 = vec![3; 32];
     other.description_signature.clear();
     let mut opened = found(&world, id(0x51));
-    opened.contents = contents("crm");
+    opened.contents = Some(contents("crm"));
     let mut child = found(&world, id(0x52));
     child.parent_backup_id = known.to_string();
     let told = agent::ScanOutcome {
@@ -172,7 +172,7 @@ async fn what_nobody_vouches_for_is_named_and_left_out() {
     };
     let mut backups = vec![unopened, elsewhere, forged, strange, damaged];
     for backup in &mut backups[1..] {
-        backup.contents = contents("crm");
+        backup.contents = Some(contents("crm"));
     }
     let told = agent::ScanOutcome {
         backup_count: 5,
@@ -200,7 +200,7 @@ async fn what_nobody_vouches_for_is_named_and_left_out() {
     }
     // A report that is not whole enters nothing at all.
     let mut broken = found(&world, id(0x66));
-    broken.contents = contents("crm");
+    broken.contents = Some(contents("crm"));
     broken.description_signature[0] ^= 1;
     let told = agent::ScanOutcome {
         backups: vec![broken],
@@ -223,7 +223,7 @@ async fn an_attempt_that_was_not_judged_good_brings_no_backup_in_by_a_scan() {
         backups: vec![found(&world, attempt.parse().unwrap())],
         ..agent::ScanOutcome::default()
     };
-    told.backups[0].contents = contents("shop");
+    told.backups[0].contents = Some(contents("shop"));
     let (run, _) = scan(&world, request(&world), told.clone()).await;
     let came = run.outcome.unwrap();
     assert_eq!(came.object_count, 0);

@@ -229,13 +229,16 @@ fn items(backup: &OpenBackup) -> (Vec<Item>, Vec<Whole>, Vec<String>) {
     (items, wholes, skipped)
 }
 
+/// A task's item, and its digest or why it has none.
+type Read = (usize, Result<Digest, String>);
+
 /// One thread with connections of its own.
 fn read_all(
     session: &Session,
     tasks: &Receiver<Task>,
     hands: &Hands,
     cancel: &Cancel,
-) -> Result<Vec<(usize, Result<Digest, String>)>, Error> {
+) -> Result<Vec<Read>, Error> {
     let mut rows = None;
     let mut large_objects = LargeObjects::new()?;
     let mut out = Vec::new();

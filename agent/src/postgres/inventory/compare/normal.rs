@@ -14,26 +14,23 @@ pub(super) fn normal(text: &str) -> String {
     while let Some(at) = find(rest) {
         let (before, found) = rest.split_at(at);
         out.push_str(before);
-        match whole_cast(found) {
-            Some(cast) => {
-                out.push_str("ARRAY[");
-                for (index, element) in cast.elements.iter().enumerate() {
-                    if index > 0 {
-                        out.push_str(", ");
-                    }
-                    // An element may hold such a cast itself.
-                    out.push('(');
-                    out.push_str(&normal(element));
-                    out.push_str(")::");
-                    out.push_str(cast.element_type);
+        if let Some(cast) = whole_cast(found) {
+            out.push_str("ARRAY[");
+            for (index, element) in cast.elements.iter().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
                 }
-                out.push(']');
-                rest = cast.rest;
+                // An element may hold such a cast itself.
+                out.push('(');
+                out.push_str(&normal(element));
+                out.push_str(")::");
+                out.push_str(cast.element_type);
             }
-            None => {
-                out.push_str(START);
-                rest = found.get(START.len()..).unwrap_or_default();
-            }
+            out.push(']');
+            rest = cast.rest;
+        } else {
+            out.push_str(START);
+            rest = found.get(START.len()..).unwrap_or_default();
         }
     }
     out.push_str(rest);
