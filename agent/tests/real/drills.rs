@@ -140,6 +140,7 @@ async fn an_extension_is_made_in_the_version_that_was_backed_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn only_what_differs_is_held_against_the_backup() {
     let server = with_sample(15).await;
     let mut agent = Agent::ready(&[&server]).await;

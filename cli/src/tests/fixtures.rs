@@ -24,6 +24,7 @@ pub(super) fn now() -> Now {
 }
 
 /// So many seconds before noon.
+#[expect(clippy::unnecessary_wraps, reason = "messages hold their times so")]
 pub(super) fn ago(seconds: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp {
         seconds: NOON - seconds,

@@ -41,7 +41,9 @@ fn agents_are_listed() {
 fn instances_are_listed() {
     // A list has no databases.
     let mut instances = instances();
-    instances.iter_mut().for_each(|it| it.databases.clear());
+    for instance in &mut instances {
+        instance.databases.clear();
+    }
     let answer = ListInstancesResponse {
         instances,
         next_page_token: String::new(),

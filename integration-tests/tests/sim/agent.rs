@@ -270,7 +270,7 @@ impl Process {
         match self.inbox.accept(name, epoch, job, now).unwrap() {
             Decision::Start => {}
             Decision::Duplicate => return Ok(false),
-            Decision::EndedBefore | Decision::Superseded => {
+            Decision::EndedBefore | Decision::CarriedOut | Decision::Superseded => {
                 return Err(Error::new(Reason::AttemptSuperseded, "it is over"));
             }
         }
@@ -316,7 +316,7 @@ impl Process {
             Shown::Kept | Shown::Same => Ok(()),
             // One that was on its way for long is older than the one that is held.
             Shown::Inconsistent(why) if why.starts_with("it ends at event") => Ok(()),
-            Shown::Inconsistent(why) | Shown::Foreign(why) => {
+            Shown::Inconsistent(why) | Shown::Foreign(why) | Shown::Replaced(why) => {
                 Err(format!("an agent was shown a false checkpoint: {why}"))
             }
         }

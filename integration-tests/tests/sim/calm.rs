@@ -31,7 +31,11 @@ impl World {
         }
         let open = self.picture.runs.iter().filter(|(_, run)| !run.is_final());
         let open: Vec<_> = open.collect();
-        let held: Vec<_> = self.agents.iter().map(|it| it.held()).collect();
+        let held: Vec<_> = self
+            .agents
+            .iter()
+            .map(super::agent::SimAgent::held)
+            .collect();
         Err(format!(
             "after {ROUNDS_MAX} rounds of calm these runs have not ended: {open:?}; agents hold \
              {held:?}"
@@ -119,7 +123,11 @@ impl World {
     }
 
     fn nothing_left(&self) -> bool {
-        let all_final = self.picture.runs.values().all(|run| run.is_final());
+        let all_final = self
+            .picture
+            .runs
+            .values()
+            .all(super::picture::RunRow::is_final);
         all_final && self.network.is_empty() && self.agents.iter().all(|it| it.held() == 0)
     }
 }

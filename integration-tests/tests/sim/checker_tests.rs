@@ -142,12 +142,12 @@ fn rows_that_contradict_each_other_are_found() {
 fn one_move() -> (Picture, Picture, Moves) {
     let (mut before, after) = (sound(), sound());
     let run = before.runs.get_mut("r").unwrap();
-    run.state = "running".to_owned();
+    "running".clone_into(&mut run.state);
     run.version = 5;
     run.backup = None;
     before.backups.clear();
     let attempt = before.attempts.get_mut("a2").unwrap();
-    attempt.state = "running".to_owned();
+    "running".clone_into(&mut attempt.state);
     attempt.version = 1;
     attempt.outcome = None;
     let mut told = moves("run", "r", &[("running", "succeeded")]);

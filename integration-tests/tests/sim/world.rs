@@ -221,6 +221,7 @@ async fn insert_host(tx: &mut Tx, agent: &SimAgent, now: Timestamp) {
         not_before: now,
         not_after: Timestamp::MAX,
         supersede_time: None,
+        is_replaced: false,
     };
     certificate_insert(tx, &certificate).await.unwrap();
     let instance = instance_row(agent, now);
