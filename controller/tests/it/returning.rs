@@ -125,7 +125,7 @@ async fn a_locked_agent_comes_back_where_the_operator_says(engine: Engine) {
     })
     .await;
     let mut elsewhere = agent.hello("p2");
-    elsewhere.host.as_mut().unwrap().machine_id = "another machine".to_owned();
+    "another machine".clone_into(&mut elsewhere.host.as_mut().unwrap().machine_id);
     let mut line = Line::open(&world, &agent, elsewhere).await;
     assert_eq!(reason(&line.ending().await), "AGENT_CLONED");
 
