@@ -152,15 +152,7 @@ fn tasks(order: &LoadOrder, steps: &Steps) -> Result<Vec<Task>, Error> {
             continue;
         }
         let (index, stored) = data.get(id).ok_or_else(|| missing(entry))?;
-        let target = entry.copy_target().ok_or_else(|| {
-            Error::new(
-                Reason::CheckFoundDamage,
-                format!(
-                    "the rows of {} come with no COPY statement",
-                    entry.display_name()
-                ),
-            )
-        })?;
+        let target = entry.copy_target().ok_or_else(|| no_target(entry))?;
         let columns = target
             .columns
             .as_ref()
@@ -211,6 +203,23 @@ fn tasks(order: &LoadOrder, steps: &Steps) -> Result<Vec<Task>, Error> {
         }
     }
     Ok(out)
+}
+
+/// Why a table's rows cannot be sent. A name that is not UTF-8 is no damage.
+fn no_target(entry: &TocEntry) -> Error {
+    let name = entry.display_name();
+    if entry.text_exact {
+        let text = format!("the rows of {name} come with no COPY statement");
+        return Error::new(Reason::CheckFoundDamage, text);
+    }
+    Error::new(
+        Reason::Unimplemented,
+        format!(
+            "the database is not in UTF-8 and the name of table {name}, or of one of its columns, \
+             is not ASCII: the agent cannot send its rows yet; restore the database by hand as \
+             docs/repository-format.md tells"
+        ),
+    )
 }
 
 fn missing(entry: &TocEntry) -> Error {

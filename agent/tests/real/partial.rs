@@ -70,20 +70,22 @@ async fn patterns_take_partitions_every_schema_and_names_as_they_are() {
                 "{major} {patterns:?}"
             );
         }
-        let job = of_tables(agent.backup_job(&server, "source"), &["q", "odd|[x]$+(y)"]);
+        let patterns = &["p", "q", "odd|[x]$+(y)", "app.orders"];
+        let job = of_tables(agent.backup_job(&server, "source"), patterns);
         let backup = agent.backup_as(job).await;
         let (outcome, _) = agent
             .restore(agent.restore_job(&backup, &server, "some"))
             .await;
         assert_eq!(outcome.failure, None, "{major} {outcome:#?}");
-        // pg_dump has no schemas in an archive of chosen tables, so these are all of `public`.
-        let count = "SELECT (SELECT count(*) FROM public.q) \
-            + (SELECT count(*) FROM public.\"odd|[x]$+(y)\")";
+        // pg_dump has no schemas in an archive of chosen tables: the restore makes them.
+        let count = "SELECT (SELECT count(*) FROM public.p) + (SELECT count(*) FROM public.q) \
+            + (SELECT count(*) FROM public.\"odd|[x]$+(y)\") \
+            + (SELECT count(*) FROM app.orders)";
         let count: i64 = sqlx::query_scalar(count)
             .fetch_one(&mut server.connect("some").await)
             .await
             .unwrap();
-        assert_eq!(count, 7);
+        assert_eq!(count, 12);
         let (outcome, _) = agent.drill(&backup).await;
         assert_eq!(outcome.failure, None, "{major} {outcome:#?}");
     }
@@ -95,7 +97,20 @@ async fn names_of_a_database_in_another_encoding_are_found() {
     let server = with_tables(15, create).await;
     let agent = Agent::ready(&[&server]).await;
     let job = of_tables(agent.backup_job(&server, "source"), &["größe"]);
-    assert_eq!(agent.backup_as(job).await.row_count, 8);
+    let backup = agent.backup_as(job).await;
+    assert_eq!(backup.row_count, 8);
+    // What the agent cannot do is no fault of the backup's.
+    let warned = |what: &str| {
+        let lines = agent.recorder.lines.lock().unwrap();
+        lines.iter().any(|(_, line)| line.contains(what))
+    };
+    assert!(warned("is not in UTF-8"));
+    let (outcome, _) = agent.drill(&backup).await;
+    assert_eq!(
+        reason(&outcome),
+        Reason::DrillBroken.as_str(),
+        "{outcome:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,21 @@ pub(super) struct Dumped {
     pub(super) warnings: Vec<String>,
 }
 
+/// Tells of tables whose rows a restore could not send, while there is still time to know it.
+fn names_not_utf8(toc: &Toc) -> Option<String> {
+    let tables = toc.entries.iter().filter(|entry| entry.is_table_data());
+    let mut names = tables
+        .filter(|entry| !entry.text_exact)
+        .map(provado_archive::TocEntry::display_name);
+    let first = names.next()?;
+    Some(format!(
+        "the database is not in UTF-8, and the names of {} tables or of their columns are not \
+         ASCII, first {first}: the agent cannot restore or drill this backup yet, only stock \
+         pg_restore can, by hand",
+        names.count() + 1
+    ))
+}
+
 /// Runs the dump to its end. The manifest is written last, after every check that is possible
 /// here; on any error there is no backup.
 pub(super) fn run(order: Order, hands: &Hands) -> Result<Dumped, Error> {
@@ -103,6 +118,7 @@ pub(super) fn run(order: Order, hands: &Hands) -> Result<Dumped, Error> {
     let (archive, toc) = conclude(streamed, &ended, &mut sink)?;
     if let Some(toc) = &toc {
         warnings.extend(expected.check(toc)?);
+        warnings.extend(names_not_utf8(toc));
         apply_sequence_values(&mut inventory.sequences, toc);
     }
     if let Some(text) = globals {

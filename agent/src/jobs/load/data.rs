@@ -220,10 +220,14 @@ async fn one(
             if let Some(before) = before {
                 run(connection, before.clone()).await?;
             }
+            let (byte_count, loaded) = rows(shared, connection, copy, *entry).await?;
+            if loaded != *row_count {
+                miscounted(shared, task, loaded, *row_count);
+            }
             Served {
                 table_count: 1,
-                row_count: *row_count,
-                byte_count: rows(shared, connection, copy, *entry).await?,
+                row_count: loaded,
+                byte_count,
             }
         }
         Content::LargeObjects(objects) => {
@@ -249,12 +253,13 @@ async fn run(connection: &mut PgConnection, statement: Statement) -> Result<(), 
         .map_err(Trouble::Refused)
 }
 
+/// Bytes sent, and rows as the server counted them.
 async fn rows(
     shared: &Shared,
     connection: &mut PgConnection,
     copy: &str,
     entry: u64,
-) -> Result<u64, Trouble> {
+) -> Result<(u64, u64), Trouble> {
     let refused = |source| Trouble::Refused(PgError::query("load a table", source));
     let mut sink = connection.copy_in_raw(copy).await.map_err(refused)?;
     let mut bytes = 0;
@@ -267,8 +272,8 @@ async fn rows(
         shared.hands.meter.bytes(segment.len() as u64);
         ended(shared)?;
     }
-    sink.finish().await.map_err(refused)?;
-    Ok(bytes)
+    let row_count = sink.finish().await.map_err(refused)?;
+    Ok((bytes, row_count))
 }
 
 /// The reader blocks on the runtime by itself, which asynchronous code may only do so.
@@ -329,6 +334,18 @@ fn add(shared: &Shared, served: Served) {
     done.0.table_count += served.table_count;
     done.0.row_count += served.row_count;
     done.0.byte_count += served.byte_count;
+}
+
+/// The server's own count is another than that of the dump (INV-RESTORE-TRUTH).
+fn miscounted(shared: &Shared, task: &Task, loaded: u64, expected: u64) {
+    let mut done = shared.done.lock().unwrap_or_else(PoisonError::into_inner);
+    done.1.push(Message {
+        class: Class::Difference,
+        text: format!(
+            "{}: {loaded} rows were loaded, the backup has {expected}",
+            task.name
+        ),
+    });
 }
 
 fn refused(shared: &Shared, task: &Task, error: &PgError) {

@@ -2,8 +2,10 @@
 
 use crate::postgres::tools::{Severity, StderrLine};
 
-/// Messages kept; more are counted.
-const MESSAGES_MAX: usize = 1000;
+/// Messages kept that say nothing of the result, or nothing bad.
+const REMARKS_MAX: usize = 1000;
+/// Messages kept in all; one that ends the restore is kept in any case.
+const MESSAGES_MAX: usize = 10_000;
 /// Characters of one message.
 const MESSAGE_CHARACTERS_MAX: usize = 2000;
 
@@ -52,6 +54,7 @@ impl Message {
 #[derive(Debug, Default)]
 pub(super) struct Words {
     messages: Vec<Message>,
+    remark_count: usize,
     open: Option<(Severity, String)>,
 }
 
@@ -80,10 +83,20 @@ impl Words {
     }
 
     fn close(&mut self) {
-        if let Some((severity, text)) = self.open.take()
-            && self.messages.len() < MESSAGES_MAX
-        {
-            let class = classify(severity, &text);
+        let Some((severity, text)) = self.open.take() else {
+            return;
+        };
+        let class = classify(severity, &text);
+        // A thousand grants that failed must not hide the table that is missing.
+        let is_kept = match class {
+            Class::Notice | Class::Ignorable => {
+                self.remark_count += 1;
+                self.remark_count <= REMARKS_MAX
+            }
+            Class::Difference => self.messages.len() < MESSAGES_MAX,
+            Class::Fatal => true,
+        };
+        if is_kept {
             let text = text.chars().take(MESSAGE_CHARACTERS_MAX).collect();
             self.messages.push(Message { class, text });
         }
@@ -137,6 +150,24 @@ fn classify(severity: Severity, text: &str) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_matters_is_not_lost_behind_what_does_not() {
+        let mut words = Words::default();
+        for _ in 0..2 * REMARKS_MAX {
+            words.line(&StderrLine::new("pg_restore: warning: nothing".to_owned()));
+        }
+        for text in [
+            "pg_restore: error: could not execute query: ERROR:  no such thing",
+            "pg_restore: error: could not open input file \"toc.dat\": No such file",
+        ] {
+            words.line(&StderrLine::new(text.to_owned()));
+        }
+        let messages = words.finish();
+        assert_eq!(messages.len(), REMARKS_MAX + 2);
+        assert_eq!(messages[REMARKS_MAX].class, Class::Difference);
+        assert_eq!(messages[REMARKS_MAX + 1].class, Class::Fatal);
+    }
 
     #[test]
     fn lines_become_messages_with_a_class() {
