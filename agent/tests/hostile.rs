@@ -80,7 +80,8 @@ static WHOLE: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
 fn read(accepted: &[u8], ended: &[u8]) {
     let home = tempfile::tempdir().unwrap();
     for (folder, bytes) in [("inbox", accepted), ("outbox", ended)] {
-        std::fs::create_dir(home.path().join(folder)).unwrap();
+        // Made by the journal itself, which wants it closed to others.
+        journal(home.path(), folder);
         std::fs::write(home.path().join(folder).join("x.json"), bytes).unwrap();
     }
     match inbox(home.path()) {
