@@ -53,7 +53,12 @@ fn runs_that_did_what_they_were_for() {
                 ..plain(RunKind::Drill)
             },
             done(RunKind::Prune, swept),
+            // A scan of a repository, and a look at a host.
             plain(RunKind::Inspect),
+            Run {
+                repository: String::new(),
+                ..plain(RunKind::Inspect)
+            },
             plain(RunKind::Init),
         ],
     );
