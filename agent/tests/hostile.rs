@@ -137,7 +137,10 @@ proptest! {
     }
 
     #[test]
-    fn a_checkpoint_of_any_text_is_not_kept(text in any::<String>(), lines in vec("[ -~]{0,60}", 0..8)) {
+    fn a_checkpoint_of_any_text_is_not_kept(
+        text in any::<String>(),
+        lines in vec("[ -~]{0,60}", 0..8),
+    ) {
         let home = tempfile::tempdir().unwrap();
         let key = SigningKey::generate(&SeededEntropy::new(1)).unwrap();
         let witness = Witness::open(journal(home.path(), "state"), key.public_key()).unwrap();

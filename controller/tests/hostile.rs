@@ -51,7 +51,9 @@ proptest! {
                 prop_assert_eq!(collection_id("name", "runs", &whole).unwrap(), id);
             }
             match reference::<RunId>("name", "runs", &text) {
-                Ok(Reference::Id(id)) => prop_assert!(text.to_lowercase().contains(&id.to_string())),
+                Ok(Reference::Id(id)) => {
+                    prop_assert!(text.to_lowercase().contains(&id.to_string()));
+                }
                 Ok(Reference::Part(part)) => {
                     let is_digit = |c: char| c == '-' || c.is_ascii_hexdigit();
                     prop_assert!((4..36).contains(&part.len()) && part.chars().all(is_digit));

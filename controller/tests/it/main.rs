@@ -13,6 +13,7 @@ mod doors;
 mod growth;
 mod inventory;
 mod joining;
+mod moved_clock;
 mod program;
 mod renewal;
 mod returning;

@@ -1,9 +1,10 @@
 //! A running controller, operators and agents that dial it.
 
 use crate::agents::{EnrollKeys, TestAgent};
+use crate::moved_clock::MovedClock;
 use crate::support::postgres::Server;
 use hyper_util::rt::TokioIo;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use provado_controller::app::{Controller, Ground, Running};
 use provado_controller::config::Config;
 use provado_controller::fleet::SessionTimes;
@@ -33,24 +34,6 @@ use tonic_types::StatusExt;
 
 /// How long a test waits for a condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The system's clock, moved by a test.
-#[derive(Debug)]
-pub(crate) struct MovedClock {
-    system: Arc<dyn Clock>,
-    moved_seconds: AtomicI64,
-}
-
-impl Clock for MovedClock {
-    fn now(&self) -> Timestamp {
-        let moved = SignedDuration::from_secs(self.moved_seconds.load(Ordering::SeqCst));
-        self.system.now() + moved
-    }
-
-    fn monotonic(&self) -> Monotonic {
-        self.system.monotonic()
-    }
-}
 
 /// Which database the controller has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -174,6 +174,8 @@ impl World {
                             | Reason::RunInProgress
                             | Reason::BackupUnusable
                             | Reason::VersionStale
+                            // The simulation's clock leaps, and then nothing may be swept.
+                            | Reason::ClockJumped
                     )
                 );
                 if before.is_some() || !expected {

@@ -38,7 +38,7 @@ const PLACES: &[(&str, &str)] = &[
         "agent/src/jobs/restore/journal",
         "keeps the names of databases that are being made",
     ),
-    ("agent/src/jobs/restore/prepare", "asks for free space"),
+    ("agent/src/jobs/restore/room", "asks for free space"),
     ("agent/src/jobs/drill", "asks for free space"),
     (
         "agent/src/jobs/sweep",

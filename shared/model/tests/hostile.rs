@@ -35,7 +35,11 @@ proptest! {
     }
 
     #[test]
-    fn an_id_has_one_form(any_text in any::<String>(), shaped in "[0-9a-fA-F{}:urnid-]{0,45}", id in any::<u128>()) {
+    fn an_id_has_one_form(
+        any_text in any::<String>(),
+        shaped in "[0-9a-fA-F{}:urnid-]{0,45}",
+        id in any::<u128>(),
+    ) {
         for text in [any_text, shaped] {
             if let Ok(id) = text.parse::<RunId>() {
                 prop_assert_eq!(id.to_string(), text.to_ascii_lowercase());

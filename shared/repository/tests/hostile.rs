@@ -60,7 +60,10 @@ proptest! {
     }
 
     #[test]
-    fn a_key_has_one_form_and_leads_nowhere_else(text in "[a-z0-9./~\\\\-]{0,120}", any in any::<String>()) {
+    fn a_key_has_one_form_and_leads_nowhere_else(
+        text in "[a-z0-9./~\\\\-]{0,120}",
+        any in any::<String>(),
+    ) {
         for text in [text, any] {
             if let Ok(key) = text.parse::<Key>() {
                 prop_assert_eq!(key.as_str(), text.as_str());
@@ -72,7 +75,10 @@ proptest! {
     }
 
     #[test]
-    fn identities_and_recipients_of_any_text_never_panic(text in any::<String>(), tail in "[A-Z0-9]{0,80}") {
+    fn identities_and_recipients_of_any_text_never_panic(
+        text in any::<String>(),
+        tail in "[A-Z0-9]{0,80}",
+    ) {
         prop_assert!(Identity::from_file_text(&text).is_err());
         let shaped = format!("AGE-SECRET-KEY-1{tail}\n");
         prop_assert!(Identity::from_file_text(&shaped).is_err());

@@ -184,7 +184,7 @@ mod tests {
             "pg_restore: error: could not open input file \"toc.dat\": No such file",
             "pg_restore: error: could not execute query: server closed the connection unexpectedly",
             "\tThis probably means the server terminated abnormally",
-            "pg_restore: error: could not execute query: ERROR:  could not extend file \"base/5/6\": \
+            "pg_restore: error: could not execute query: ERROR:  could not extend file \"b/5/6\": \
              No space left on device",
             "pg_restore: error: could not execute query: ERROR:  could not access file \"x\"",
             "Command was: CREATE EXTENSION IF NOT EXISTS x WITH SCHEMA public;",
