@@ -41,8 +41,7 @@ pub async fn attempt_lease_renew(
 }
 
 /// Prolongs every lease that would end before `until`; how many. For a controller that starts:
-/// while
-/// none was there, no agent could renew its own.
+/// while none was there, no agent could renew its own.
 pub async fn attempt_lease_grace(tx: &mut Tx, until: Timestamp) -> Result<u64, Error> {
     tx.execute(ATTEMPT_LEASE_GRACE, &values![until]).await
 }
