@@ -33,7 +33,7 @@ use sabotage::Sabotage;
 use std::ops::RangeInclusive;
 
 /// Seeds that are always run: enough that every kind of step meets every other one.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
+const SEEDS: RangeInclusive<u64> = 1..=8;
 
 fn expect_sound(seed: u64) -> Vec<String> {
     match simulate(seed, STEPS, Sabotage::None) {
