@@ -34,8 +34,8 @@ lint: ## Format, clippy, licences, banned and doubled crates
 .PHONY: bench
 bench: ## The figures of docs/benchmarks.md, measured on this machine
 	scripts/setup
-	$(CARGO) build --release --locked --bins $(PROGRAMS)
-	. scripts/env && "$${CARGO_TARGET_DIR:-target}/release/bench"
+	$(CARGO) build --profile dist --locked --bins $(PROGRAMS)
+	. scripts/env && "$${CARGO_TARGET_DIR:-target}/dist/bench"
 
 .PHONY: setup
 setup: ## Install what is missing for the rest, which run it by themselves
