@@ -13,6 +13,7 @@ pub mod extensions;
 pub mod globals;
 pub mod inspect;
 pub mod inventory;
+pub mod lookout;
 pub mod rights;
 pub mod sql;
 pub mod throwaway;

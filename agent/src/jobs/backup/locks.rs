@@ -5,18 +5,17 @@
 
 use crate::jobs::context::JobContext;
 use crate::jobs::work::{Hands, Watch};
-use crate::postgres::activity::{HOUSEKEEPING, waiting_behind};
+use crate::postgres::activity::waiting_behind;
 use crate::postgres::connection::ServerAddress;
-use sqlx::PgConnection;
+use crate::postgres::lookout::Lookout;
 use std::collections::BTreeSet;
 
 /// The watch of one dump.
 pub(super) struct LockWatch {
-    address: ServerAddress,
+    lookout: Lookout,
     application_name: String,
     context: JobContext,
     seconds_max: f64,
-    connection: Option<PgConnection>,
     told: BTreeSet<i32>,
 }
 
@@ -29,11 +28,10 @@ impl LockWatch {
         seconds: u64,
     ) -> Self {
         Self {
-            address: address.clone(),
+            lookout: Lookout::new(address),
             application_name: hands.application_name.clone(),
             context: context.clone(),
             seconds_max: f64::from(u32::try_from(seconds).unwrap_or(u32::MAX)),
-            connection: None,
             told: BTreeSet::new(),
         }
     }
@@ -41,15 +39,11 @@ impl LockWatch {
 
 impl Watch for LockWatch {
     async fn look(&mut self) {
-        if self.connection.is_none() {
-            let database = &self.address.maintenance_database;
-            self.connection = self.address.connect(database, HOUSEKEEPING).await.ok();
-        }
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = self.lookout.connection().await else {
             return;
         };
         let Ok(waiting) = waiting_behind(connection, &self.application_name).await else {
-            self.connection = None;
+            self.lookout.lose();
             return;
         };
         for wait in waiting {
